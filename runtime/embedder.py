@@ -18,12 +18,12 @@ WEIGHTS_FILE = "model.bin"
 
 
 class Embedder:
-    """A loaded artifact."""
+    """A loaded artifact; :meth:`load` makes one from a folder with a manifest."""
 
-    def __init__(self, manifest: Manifest, tokenizer: Tokenizer, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, threads: int | None = None) -> None:
         self.manifest = manifest
-        self.tokenizer = tokenizer
-        self._session = session
+        self.tokenizer = Tokenizer(folder, manifest.tokenizer)
+        self._session = _load_session(folder / GRAPH_FILE, threads)
 
     @classmethod
     def load(cls, folder: Path, threads: int | None = None) -> "Embedder":
@@ -38,7 +38,7 @@ class Embedder:
         check_file(folder, GRAPH_FILE, manifest)
         # The weights are mapped, and most of their bytes never read: to hash them would read them all.
         check_file(folder, WEIGHTS_FILE, manifest, content=False)
-        return cls(manifest, Tokenizer(folder, manifest.tokenizer), _load_session(folder / GRAPH_FILE, threads))
+        return cls(folder, manifest, threads)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``, without special tokens."""

@@ -82,6 +82,13 @@ class FileInfo(Struct):
     bytes: int
 
 
+class Golden(Struct):
+    """An entry of ``golden.json``: a text (without prompt) and its vector, unit length, from this very artifact."""
+
+    text: str
+    vector: list[float]
+
+
 class Manifest(Struct):
     """Everything that the runtime knows of the model."""
 
@@ -107,7 +114,8 @@ class Manifest(Struct):
     """Name of the prompt that the checkpoint puts before every input, if it does."""
     tokenizer: TokenizerInfo
     graph: GraphInfo
-    fidelity: Fidelity
+    fidelity: Fidelity | None
+    """None only while the artifact is being made."""
     versions: dict[str, str]
     """Versions of the tools that made the artifact."""
     files: dict[str, FileInfo]

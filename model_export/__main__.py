@@ -1,0 +1,33 @@
+"""``python -m model_export``: make the artifact that the configuration asks for, and print its folder."""
+
+import argparse
+import sys
+
+from . import artifact
+from .errors import ExportError
+from .settings import model_settings, read_context
+
+
+def main() -> int:
+    """Exit status 0 with the artifact's folder on standard output; 1 with a message on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m model_export", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "-c", "--context", action="append", default=[], metavar="KEY=VALUE", help="override a key of cdk.json's context"
+    )
+    arguments = parser.parse_args()
+    overrides = {}
+    for pair in arguments.context:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            parser.error(f"-c {pair}: must be KEY=VALUE")
+        overrides[name] = value
+    try:
+        print(artifact.build(model_settings(read_context(overrides))))
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

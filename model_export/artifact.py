@@ -1,0 +1,162 @@
+"""The artifact: a folder, named by a hash of what went into it, that is complete whenever it exists."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from . import checkpoint as checkpoints
+from .errors import ArtifactMissingError, ExportError
+from .files import make_folder
+from .progress import say, step
+from .settings import PROJECT, ModelSettings
+
+ARTIFACTS = PROJECT / "build" / "model"
+LATEST = ARTIFACTS / "latest"
+"""A link to the artifact that was asked for last, for local use."""
+
+TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "kitoken", "numpy")
+
+
+def key(settings: ModelSettings) -> str:
+    """The name of the artifact for ``settings``: a hash of them, of the checkpoint, of the tools and of our own code.
+
+    Raises:
+        CheckpointError: a local checkpoint is not there.
+    """
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    digest.update(checkpoints.fingerprint(settings).encode())
+    digest.update(json.dumps({tool: version(tool) for tool in TOOLS}).encode())
+    for path in _sources():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def locate(settings: ModelSettings) -> Path:
+    """The folder of the artifact for ``settings``.
+
+    Raises:
+        ArtifactMissingError: it has not been made.
+    """
+    folder = ARTIFACTS / key(settings)
+    if not folder.exists():
+        raise ArtifactMissingError(
+            f"the artifact for model {settings.model!r} at precision {settings.precision!r} has not been made: run "
+            f"`python3 -m model_export -c model={settings.model} -c precision={settings.precision}` (cdk does it by itself)"
+        )
+    return folder
+
+
+def build(settings: ModelSettings) -> Path:
+    """Make the artifact for ``settings`` unless it is there, and return its folder.
+
+    Raises:
+        ExportError: it cannot be made; nothing is left of it.
+    """
+    name = key(settings)
+    folder = ARTIFACTS / name
+    if folder.exists():
+        say(f"· artifact {name} is there")
+    else:
+        try:
+            make_folder(folder, lambda partial: _fill(partial, name, settings))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ExportError(
+                    f"the disk of {ARTIFACTS} is full; nothing is left of the unfinished artifact"
+                ) from error
+            raise
+        say(f"· artifact {name} is made")
+    _link(folder)
+    return folder
+
+
+def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
+    import msgspec
+
+    from runtime.embedder import Embedder
+    from runtime.manifest import FORMAT, GOLDEN_FILE, MANIFEST_FILE, Manifest, ModelInfo
+
+    from .describe import describe
+    from .export import export_fp32, load_model
+    from .graph import build_graph
+    from .tokenizer import export_tokenizer
+    from .verify import golden_vectors, measure_fidelity
+
+    checkpoint = checkpoints.fetch(settings)
+    description = describe(checkpoint, settings.max_tokens, settings.prompts)
+    _check_disk(checkpoint.folder)
+    with step(f"loading {checkpoint.id}"):
+        model = load_model(checkpoint)
+        tokenizer = export_tokenizer(checkpoint, description.padding_side, folder)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        with step("exporting it to ONNX with Optimum"):
+            fp32 = export_fp32(model, Path(scratch))
+        with step(f"building the {settings.precision} graph"):
+            graph = build_graph(fp32, folder, settings.precision, model.config.to_dict(), say)
+    manifest = Manifest(
+        format=FORMAT,
+        key=name,
+        model=ModelInfo(
+            id=checkpoint.id,
+            source=checkpoint.source,
+            revision=checkpoint.revision,
+            architecture=description.architecture,
+            model_type=description.model_type,
+        ),
+        precision=settings.precision,
+        dimensions=description.dimensions,
+        hidden=description.hidden,
+        max_tokens=description.max_tokens,
+        pooling=description.pooling,
+        normalize=description.normalize,
+        prompts=description.prompts,
+        default_prompt=description.default_prompt,
+        tokenizer=tokenizer,
+        graph=graph,
+        fidelity=None,
+        versions={tool: version(tool) for tool in TOOLS},
+        files={},
+    )
+    with step("comparing it with the fp32 model"):
+        embedder = Embedder(folder, manifest)
+        fidelity = measure_fidelity(model, embedder)
+    say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
+    (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(embedder)))
+    files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}
+    manifest = msgspec.structs.replace(manifest, fidelity=fidelity, files=files)
+    (folder / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+
+
+def _file_info(path: Path):
+    from runtime.manifest import FileInfo, sha256
+
+    return FileInfo(sha256=sha256(path), bytes=path.stat().st_size)
+
+
+def _sources() -> list[Path]:
+    """The code that decides what an artifact holds; a change to it makes another artifact."""
+    return [*sorted((PROJECT / "model_export").glob("*.py")), PROJECT / "runtime" / "manifest.py"]
+
+
+def _check_disk(checkpoint: Path) -> None:
+    """Say so before the work starts, not after, if the disk will not hold it.
+
+    Optimum's export and the two quantization steps each write the weights once more.
+    """
+    needed = 3 * sum(path.stat().st_size for path in checkpoint.glob("*") if path.suffix in (".safetensors", ".bin"))
+    free = shutil.disk_usage(ARTIFACTS).free
+    if free < needed:
+        raise ExportError(
+            f"the export needs {needed / 1e9:.1f} GB on the disk of {ARTIFACTS}, which has {free / 1e9:.1f} GB free"
+        )
+
+
+def _link(folder: Path) -> None:
+    link = LATEST.with_name(f".latest-{os.getpid()}")
+    link.symlink_to(folder.name)
+    link.replace(LATEST)

@@ -1,0 +1,67 @@
+"""The fixed texts on which every artifact is verified.
+
+They are written for this purpose: everyday sentences in several scripts, what people paste (code, addresses, tables), one
+word, and long passages, so that short and long inputs weigh in.
+"""
+
+_PARAGRAPHS = {
+    "en": "The library opens at nine and closes at six, except on Thursdays, when the reading room stays open until ten. "
+    "Members may borrow up to eight books for four weeks; a book that nobody has asked for can be renewed twice.",
+    "de": "Der Zug nach München hat heute etwa zwanzig Minuten Verspätung, weil bei Augsburg ein Signal ausgefallen ist. "
+    "Reisende mit Anschluss nach Salzburg werden gebeten, in den Wagen drei bis fünf Platz zu nehmen.",
+    "fr": "Pour préparer la pâte, mélangez la farine, les œufs et une pincée de sel, puis laissez-la reposer une heure au "
+    "réfrigérateur. Étalez-la finement et garnissez-la de pommes coupées en lamelles.",
+    "es": "El ayuntamiento ha decidido cerrar al tráfico la calle mayor los domingos, de modo que los vecinos puedan pasear "
+    "y los comercios saquen sus mesas a la acera. La medida se revisará en otoño.",
+    "it": "Il ghiacciaio si è ritirato di quasi trecento metri negli ultimi vent'anni, e il sentiero che lo attraversava è "
+    "stato spostato sul versante opposto della valle.",
+    "nl": "De gemeente legt langs de gracht een nieuw fietspad aan, zodat kinderen veilig naar school kunnen rijden zonder "
+    "de drukke weg over te steken.",
+    "pl": "Po długiej zimie rzeka wystąpiła z brzegów i zalała łąki pod lasem, dlatego bociany zbudowały w tym roku gniazdo "
+    "na dachu starej szkoły.",
+    "pt": "A empresa anunciou que vai devolver o dinheiro a todos os clientes que compraram o aparelho antes de março, sem "
+    "que seja preciso apresentar o recibo.",
+    "ru": "Учёные обнаружили в пустыне следы древнего озера, которое высохло около пяти тысяч лет назад, и надеются найти "
+    "на его берегах остатки поселений.",
+    "zh": "这家医院从下个月起提供网上预约服务,病人可以提前两周选择医生和时间,不必再清早到窗口排队。",
+    "ja": "新しい図書館は駅から歩いて五分のところにあり、地下には子ども向けの部屋と小さな喫茶店が設けられている。",
+    "ko": "이번 주말에는 전국에 많은 비가 내릴 것으로 보이니 산이나 계곡으로 떠나는 분들은 일기예보를 꼭 확인하시기 바랍니다.",
+    "ar": "افتتح المتحف قاعة جديدة تعرض أدوات الزراعة القديمة، ويمكن للزوار أن يجربوا بأنفسهم كيف كان القمح يطحن باليد.",
+    "hi": "गाँव के स्कूल में अब सौर ऊर्जा से बिजली आती है, इसलिए बच्चे शाम को भी पुस्तकालय में बैठकर पढ़ सकते हैं।",
+    "tr": "Balıkçılar sabahın erken saatlerinde denize açıldı, fakat fırtına yaklaştığı için öğleden önce limana dönmek "
+    "zorunda kaldılar.",
+    "he": "החוקרים מדדו את רעש התנועה ברחובות העיר ומצאו שעצים גבוהים מפחיתים אותו יותר ממה שסברו עד כה.",
+}
+
+TEXTS = [
+    *_PARAGRAPHS.values(),
+    *(f"query: {text.split('.')[0].split(',')[0].split('。')[0]}" for text in _PARAGRAPHS.values()),
+    "passage: " + " ".join(_PARAGRAPHS.values()),
+    " ".join([_PARAGRAPHS["en"], _PARAGRAPHS["de"], _PARAGRAPHS["fr"], _PARAGRAPHS["ru"], _PARAGRAPHS["zh"]]),
+    "hello",
+    "Wie geht's?",
+    "How do I reset my password?",
+    "def area(radius: float) -> float:\n    return math.pi * radius ** 2\n",
+    "SELECT name, count(*) FROM orders WHERE placed >= '2024-01-01' GROUP BY name ORDER BY 2 DESC;",
+    "Invoice 2024-0815 | 3 x 19.90 EUR | VAT 19 % | total 71.04 EUR | due 14 days net",
+    "https://example.com/articles/2024/05/how-to-grow-tomatoes?ref=newsletter#watering",
+    "ERROR 2024-05-01T12:00:00Z worker-7 connection reset by peer (errno=104), retrying in 250 ms",
+]
+"""What fidelity is measured on."""
+
+ODD_TEXTS = [
+    "",
+    " ",
+    "\n\t ",
+    "a",
+    "。",
+    "👩‍👩‍👧‍👦 🎉🎉 naïve café ﬁne ＡＢＣ ①②③",
+    "זהו טקסט mixed with English و عربي",
+    "\x00\x01 control \x7f\x85 characters \u200b\u200d\ufeff",
+    "e\u0301 \u0130 ß ſ Ǆ",
+    "▁ <s> </s> <mask> [MASK] [CLS] <unk>",
+    "word " * 600,
+    "x" * 3000,
+    "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈 \ud7ff \ue000 \uffff",
+]
+"""What tokenizers are compared on besides :data:`TEXTS`."""

@@ -1,0 +1,33 @@
+"""What all tests share: the embedded checkpoint, the artifact made from it, and the original model to compare with."""
+
+from pathlib import Path
+
+import pytest
+
+from model_export import artifact as artifacts
+from model_export import checkpoint as checkpoints
+from model_export.settings import EMBEDDED, ModelSettings
+
+EMBEDDED_SETTINGS = ModelSettings(model=EMBEDDED)
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Path:
+    """The folder of the embedded fp32 checkpoint."""
+    return checkpoints.fetch(EMBEDDED_SETTINGS).folder
+
+
+@pytest.fixture(scope="session")
+def artifact() -> Path:
+    """The folder of the embedded artifact, made if need be."""
+    return artifacts.build(EMBEDDED_SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def reference(checkpoint: Path):
+    """The original model: ``sentence_transformers.SentenceTransformer`` on the embedded checkpoint, on one CPU thread."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(1)
+    return SentenceTransformer(str(checkpoint), device="cpu")
