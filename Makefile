@@ -1,0 +1,81 @@
+# The front door: `make help` lists the targets. Each installs what it lacks and says what it does.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+# The model of the local commands; `make deploy` deploys what cdk.json says.
+MODEL ?= embedded
+PORT ?= 9000
+# More for the CDK CLI, such as CDK_ARGS="-c stage=prod".
+CDK_ARGS ?=
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | \
+		while IFS=$$'\t' read -r target text; do printf '  make %-16s %s\n' "$$target" "$$text"; done
+
+# --- environments -----------------------------------------------------------------------------------------------------
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); set PYTHON=…" >&2; exit 1; }
+	@echo "· making the Python environment .venv …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --upgrade "pip>=26"
+	@touch $@
+
+# One rule for both sets: what the export and deployment need, and what the tests add.
+.venv/installed: requirements.txt runtime/requirements.txt constraints.txt | .venv/created
+	@echo "· installing requirements.txt (about a minute; torch is the largest part) …"
+	@$(BIN)/pip install --progress-bar off -r requirements.txt
+	@touch $@
+
+.venv/installed-tests: tests/requirements.txt .venv/installed
+	@echo "· installing tests/requirements.txt …"
+	@$(BIN)/pip install --progress-bar off -r tests/requirements.txt
+	@touch $@
+
+# --- run it locally ---------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: .venv/installed ## From nothing to real vectors: build the embedded model, serve it, compare texts in several languages
+	@$(BIN)/python -m client.demo --model-dir "$$($(BIN)/python -m model_export -c model=$(MODEL))"
+
+.PHONY: model
+model: .venv/installed ## Export, quantize and verify MODEL (default: embedded) into build/model
+	@$(BIN)/python -m model_export -c model=$(MODEL)
+
+.PHONY: serve
+serve: .venv/installed ## Serve MODEL on PORT (default: 9000)
+	@$(BIN)/python -m runtime.server --port $(PORT) --model-dir "$$($(BIN)/python -m model_export -c model=$(MODEL))"
+
+# --- check it ---------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: .venv/installed-tests ## Check style and formatting
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && echo "· style is clean"
+
+.PHONY: test
+test: lint ## Run the quick tests
+	@$(BIN)/pytest
+
+.PHONY: test-slow
+test-slow: .venv/installed-tests ## Run the slow tests that need no container
+	@$(BIN)/pytest -m slow
+
+.PHONY: test-container
+test-container: .venv/installed-tests ## Run the image in a container, as Lambda would
+	@$(BIN)/pytest -m container
+
+.PHONY: e2e
+e2e: .venv/installed-tests ## Deploy to an emulated AWS with the real CDK CLI, call it, remove it
+	@$(BIN)/pytest -m e2e
+
+.PHONY: clean
+clean: ## Remove everything that was made, the Python environment too
+	rm -rf .venv build cdk.out
