@@ -36,13 +36,13 @@ def key(settings: ModelSettings) -> str:
     return digest.hexdigest()[:16]
 
 
-def locate(settings: ModelSettings) -> Path:
-    """The folder of the artifact for ``settings``.
+def locate(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
+    """The folder of the artifact for ``settings`` below ``root``.
 
     Raises:
         ArtifactMissingError: it has not been made.
     """
-    folder = ARTIFACTS / key(settings)
+    folder = root / key(settings)
     if not folder.exists():
         raise ArtifactMissingError(
             f"the artifact for model {settings.model!r} at precision {settings.precision!r} has not been made: run "
@@ -51,14 +51,14 @@ def locate(settings: ModelSettings) -> Path:
     return folder
 
 
-def build(settings: ModelSettings) -> Path:
-    """Make the artifact for ``settings`` unless it is there, and return its folder.
+def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
+    """Make the artifact for ``settings`` below ``root`` unless it is there, and return its folder.
 
     Raises:
         ExportError: it cannot be made; nothing is left of it.
     """
     name = key(settings)
-    folder = ARTIFACTS / name
+    folder = root / name
     if folder.exists():
         say(f"· artifact {name} is there")
     else:
@@ -67,7 +67,7 @@ def build(settings: ModelSettings) -> Path:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ExportError(
-                    f"the disk of {ARTIFACTS} is full; nothing is left of the unfinished artifact"
+                    f"the disk of {root} is full; nothing is left of the unfinished artifact"
                 ) from error
             raise
         say(f"· artifact {name} is made")
@@ -89,7 +89,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
 
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
-    _check_disk(checkpoint.folder)
+    _check_disk(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
         model = load_model(checkpoint)
         tokenizer = export_tokenizer(checkpoint, description.padding_side, folder)
@@ -143,20 +143,20 @@ def _sources() -> list[Path]:
     return [*sorted((PROJECT / "model_export").glob("*.py")), PROJECT / "runtime" / "manifest.py"]
 
 
-def _check_disk(checkpoint: Path) -> None:
+def _check_disk(checkpoint: Path, folder: Path) -> None:
     """Say so before the work starts, not after, if the disk will not hold it.
 
     Optimum's export and the two quantization steps each write the weights once more.
     """
     needed = 3 * sum(path.stat().st_size for path in checkpoint.glob("*") if path.suffix in (".safetensors", ".bin"))
-    free = shutil.disk_usage(ARTIFACTS).free
+    free = shutil.disk_usage(folder).free
     if free < needed:
         raise ExportError(
-            f"the export needs {needed / 1e9:.1f} GB on the disk of {ARTIFACTS}, which has {free / 1e9:.1f} GB free"
+            f"the export needs {needed / 1e9:.1f} GB on the disk of {folder.parent}, which has {free / 1e9:.1f} GB free"
         )
 
 
 def _link(folder: Path) -> None:
-    link = LATEST.with_name(f".latest-{os.getpid()}")
+    link = folder.with_name(f".latest-{os.getpid()}")
     link.symlink_to(folder.name)
-    link.replace(LATEST)
+    link.replace(folder.with_name(LATEST.name))
