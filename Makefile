@@ -70,10 +70,12 @@ test-slow: .venv/installed-tests ## Run the slow tests that need no container
 
 .PHONY: test-container
 test-container: .venv/installed-tests ## Run the image in a container, as Lambda would
+	@$(BIN)/python -m tests.support.setup container
 	@$(BIN)/pytest -m container
 
 .PHONY: e2e
 e2e: .venv/installed-tests ## Deploy to an emulated AWS with the real CDK CLI, call it, remove it
+	@$(BIN)/python -m tests.support.setup e2e
 	@$(BIN)/pytest -m e2e
 
 .PHONY: clean

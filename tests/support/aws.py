@@ -1,0 +1,216 @@
+"""An AWS account that lives as long as the tests: ministack, with podman to run the functions' images."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from . import emulator, engine
+from .tools import PROJECT, TOOLS, ToolError, free_port, is_running, run, say, start, stop, tail, wait_until
+
+_VENV = TOOLS / "ministack"
+_REQUIREMENTS = Path(__file__).with_name("ministack-requirements.txt")
+_LAUNCHER = Path(__file__).with_name("ministack_launcher.py")
+_INSTANCE = "serverless-embeddings"
+"""Marks the containers that the emulated account starts, followed by the process id of the tests."""
+
+
+def ensure() -> None:
+    """Installs ministack into an environment of its own: its packages and the project's do not go together."""
+    installed = _VENV / _REQUIREMENTS.name
+    if installed.exists() and installed.read_text() == _REQUIREMENTS.read_text():
+        return
+    say(f"installing the emulated AWS ({_VENV})")
+    run([sys.executable, "-m", "venv", "--clear", _VENV])
+    run([_VENV / "bin" / "pip", "install", "--quiet", "--no-deps", "--requirement", _REQUIREMENTS])
+    shutil.copy(_REQUIREMENTS, installed)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer to an HTTP request."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self):
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+class EmulatedAws:
+    """The account; a context manager. IAM policies and signatures are enforced as on AWS.
+
+    The emulator listens on all addresses of the machine while it runs, since functions in containers call it.
+    """
+
+    account = "000000000000"
+    region = "us-east-1"
+
+    def __enter__(self) -> "EmulatedAws":
+        _remove_leftovers()
+        self._folder = tempfile.TemporaryDirectory(prefix="emulated-aws-")
+        folder = Path(self._folder.name)
+        self._processes = []
+        try:
+            self._start_engine_api(folder)
+            self._start_ministack(folder)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.cdk_docker = folder / "cdk-docker"
+        self.cdk_docker.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.support.cdk_docker "$@"\n')
+        self.cdk_docker.chmod(0o755)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process in reversed(self._processes):
+            stop(process)
+        _remove_containers(self._instance)
+        _untag_images()
+        self._folder.cleanup()
+
+    def _start_engine_api(self, folder: Path) -> None:
+        socket = folder / "podman.sock"
+        self._engine_api = f"unix://{socket}"
+        command = ["podman", "system", "service", "--time=0", self._engine_api]
+        self._processes.append(start(command, log=folder / "podman.log", env=engine.environment()))
+        wait_until(socket.exists, "podman's API")
+
+    def _start_ministack(self, folder: Path) -> None:
+        port = free_port()
+        self.endpoint = f"http://localhost:{port}"
+        self._log = folder / "ministack.log"
+        self._instance = f"{_INSTANCE}-{os.getpid()}"
+        mount = f"--volume={emulator.EMULATOR}:{emulator.EMULATOR_IN_IMAGE}:ro"
+        settings = {
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_HOSTNAME": self._instance,
+            "MINISTACK_REGION": self.region,
+            "AUTH": "true",
+            "DOCKER_HOST": self._engine_api,
+            "LAMBDA_DOCKER_FLAGS": f"{mount} --read-only --tmpfs=/tmp:rw,size=512m,mode=1777",
+            "LAMBDA_USER": emulator.LAMBDA_USER,
+            "MINISTACK_DOCKER_TIMEOUT": "60",
+            "TMPDIR": str(folder),
+            "S3_DATA_DIR": str(folder / "s3"),
+        }
+        env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | settings
+        process = start([_VENV / "bin" / "python", _LAUNCHER], log=self._log, env=env)
+        self._processes.append(process)
+        wait_until(lambda: self._is_ready(process), "the emulated AWS")
+
+    def _is_ready(self, process) -> bool:
+        if process.poll() is not None:
+            raise ToolError(f"ministack ended with status {process.returncode}\n{self.recent_log()}")
+        try:
+            return urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=5).status == 200
+        except OSError:
+            return False
+
+    def recent_log(self) -> str:
+        """The end of the emulator's log, for the message of a failure."""
+        return f"emulated AWS, last lines of its log:\n{tail(self._log.read_text(errors='replace'), 40)}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which the AWS SDKs and the CDK CLI use this account as its owner."""
+        return dict(os.environ) | {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "CDK_DEFAULT_ACCOUNT": self.account,
+            "CDK_DEFAULT_REGION": self.region,
+            "PYTHONPATH": str(PROJECT),
+        }
+
+    def client(self, service: str):
+        """A boto3 client of this account, as its owner; it does not retry."""
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=self.region,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(read_timeout=120, retries={"total_max_attempts": 1}),
+        )
+
+    def request(
+        self,
+        url: str,
+        payload: object = None,
+        *,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        signed: bool = False,
+        credentials: Credentials | None = None,
+    ) -> Answer:
+        """Sends a request to a Function URL, whose host no name server knows here: the emulator tells URLs apart by the
+        ``Host`` header.
+
+        Args:
+            url: The URL as AWS gave it, with a path.
+            payload: Sent as JSON, where given.
+            method: POST with a payload and GET without, unless given.
+            headers: More headers.
+            signed: Whether to sign the request with SigV4.
+            credentials: Whose signature; the account owner's by default.
+        """
+        body = b"" if payload is None else json.dumps(payload).encode()
+        method = method or ("GET" if payload is None else "POST")
+        headers = {"Content-Type": "application/json", "Host": urlsplit(url).netloc} | (headers or {})
+        if signed:
+            request = AWSRequest(method=method, url=url, data=body, headers=headers)
+            SigV4Auth(credentials or Credentials("test", "test"), "lambda", self.region).add_auth(request)
+            headers = dict(request.headers)
+        return self._send(method, url, body, headers)
+
+    def _send(self, method: str, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+        parts = urlsplit(url)
+        target = self.endpoint + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request = urllib.request.Request(target, data=body or None, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return Answer(response.status, dict(response.headers), response.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, dict(error.headers), error.read())
+
+
+def _remove_leftovers() -> None:
+    """Containers of tests that were killed."""
+    listing = engine.podman("ps", "--all", "--format", '{{index .Labels "ministack.instance"}}')
+    for instance in set(listing.split()):
+        name = instance.split(":")[0]
+        if name.startswith(f"{_INSTANCE}-") and not is_running(int(name.rsplit("-", 1)[1])):
+            _remove_containers(name)
+
+
+def _remove_containers(instance: str) -> None:
+    template = '{{.ID}} {{index .Labels "ministack.instance"}}'
+    lines = [line.split() for line in engine.podman("ps", "--all", "--format", template).splitlines()]
+    names = [words[0] for words in lines if len(words) == 2 and words[1].startswith(f"{instance}:")]
+    if names:
+        engine.podman("rm", "--force", "--time=0", *names)
+
+
+def _untag_images() -> None:
+    """Images that the CDK tagged for the account's registry. Their layers stay, for the next build."""
+    listing = engine.podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=*.dkr.ecr.*")
+    names = [name for name in listing.split() if f"{EmulatedAws.account}.dkr.ecr." in name]
+    if names:
+        engine.podman("rmi", "--no-prune", "--force", *names)

