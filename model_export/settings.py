@@ -104,15 +104,17 @@ def validate(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(kind, values, detail) for detail in error.errors()]
+        lines = [_explain(kind, detail) for detail in error.errors()]
         raise ConfigurationError("\n".join(lines)) from error
 
 
-def _explain(kind: type[BaseModel], values: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or ", ".join(values)
+def _explain(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         close = difflib.get_close_matches(to_snake(key), kind.model_fields, n=1)
         meant = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(kind.model_fields))}"
         return f"{key}: is no configuration key; {meant}"
     message = detail["msg"].removeprefix("Value error, ")
+    if not key:  # a rule about several keys, which it names itself
+        return message
     return f"{key}: {detail['input']!r} is not allowed: {message[0].lower()}{message[1:]}"

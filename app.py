@@ -1,0 +1,51 @@
+"""The CDK app: what ``cdk.json`` configures, as one stack.
+
+The artifact is made here rather than by ``cdk.json``'s ``build`` command: the CDK CLI does not hand the context to that one,
+so ``-c model=…`` and ``-c stage=…`` would build the wrong model.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from aws_cdk import App
+
+from infra.config import Configuration, read_configuration
+from infra.stack import EmbeddingsStack
+from model_export.artifact import locate
+from model_export.errors import ArtifactMissingError, ExportError
+from model_export.settings import ModelSettings
+from runtime.manifest import ArtifactError
+
+
+def artifact_for(configuration: Configuration) -> Path | None:
+    """The artifact that ``configuration`` asks for, made if it is absent; ``None`` where an existing image is deployed.
+
+    It is made in a process of its own, which reads the same context: torch has no place in this one.
+    """
+    if configuration.ecr_repository:
+        return None
+    model = configuration.group(ModelSettings)
+    try:
+        return locate(model)
+    except ArtifactMissingError:
+        export = subprocess.run([sys.executable, "-m", "model_export"], stdout=sys.stderr)
+        if export.returncode:
+            sys.exit(export.returncode)
+        return locate(model)
+
+
+def main() -> None:
+    """Synthesize the stack into the folder that the CDK CLI asks for."""
+    try:
+        configuration = read_configuration()
+        artifact = artifact_for(configuration)
+        app = App()
+        EmbeddingsStack(app, configuration, artifact)
+    except (ExportError, ArtifactError) as error:
+        sys.exit(f"error: {error}")
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

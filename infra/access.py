@@ -1,0 +1,71 @@
+"""Who may call: the Function URL with its permissions, and the API key."""
+
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from .options import Access
+
+KEY_LENGTH = 48
+"""Letters and digits of a created API key: 285 bits."""
+
+
+def api_key_secret(
+    scope: Construct, access: Access, encryption_key: kms.IKey | None, removal_policy: RemovalPolicy
+) -> secretsmanager.ISecret:
+    """The secret that holds the API key: the one brought along, or a new one with a random key."""
+    if access.api_key_secret_arn:
+        return secretsmanager.Secret.from_secret_complete_arn(scope, "ApiKey", access.api_key_secret_arn)
+    secret = secretsmanager.Secret(
+        scope,
+        "ApiKey",
+        description="API key of the embeddings endpoint: the whole text is the key",
+        generate_secret_string=secretsmanager.SecretStringGenerator(
+            password_length=KEY_LENGTH, exclude_punctuation=True
+        ),
+        encryption_key=encryption_key,
+        removal_policy=removal_policy,
+    )
+    Validations.of(secret).acknowledge(
+        Acknowledgment(
+            id="AwsSolutions-SMG4",
+            reason="The callers hold the key too: it is rotated when they are ready, see docs/operations.md.",
+        )
+    )
+    return secret
+
+
+def secret_reader(secret: secretsmanager.ISecret) -> iam.PolicyStatement:
+    """What reads the API key, and nothing else of the secret (``grant_read`` would also describe it)."""
+    return iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret.secret_arn])
+
+
+def function_url(alias: lambda_.Alias, access: Access) -> lambda_.FunctionUrl:
+    """The alias's URL. Modes other than ``iam`` open it to the internet: the CDK then adds the two permissions that this
+    takes, ``lambda:InvokeFunctionUrl`` and ``lambda:InvokeFunction`` through the URL."""
+    public = access.auth != "iam"
+    return alias.add_function_url(
+        auth_type=lambda_.FunctionUrlAuthType.NONE if public else lambda_.FunctionUrlAuthType.AWS_IAM,
+        invoke_mode=lambda_.InvokeMode.BUFFERED,
+        cors=_cors(access) if access.cors_origins else None,
+    )
+
+
+def _cors(access: Access) -> lambda_.FunctionUrlCorsOptions:
+    return lambda_.FunctionUrlCorsOptions(
+        allowed_origins=list(access.cors_origins),
+        allowed_methods=[lambda_.HttpMethod.GET, lambda_.HttpMethod.HEAD, lambda_.HttpMethod.POST],
+        allowed_headers=["authorization", "content-encoding", "content-type", "x-amz-date", "x-amz-security-token"],
+        exposed_headers=["retry-after", "x-request-id"],
+        max_age=Duration.hours(1),
+    )
+
+
+def principal(name: str) -> iam.IPrincipal:
+    """The principal that ``Access.principals`` names: an account, an organization, or a role or user by its ARN."""
+    if name.isdigit():
+        return iam.AccountPrincipal(name)
+    return iam.OrganizationPrincipal(name) if name.startswith("o-") else iam.ArnPrincipal(name)

@@ -1,0 +1,39 @@
+"""The key that logs, environment variables and the API key are encrypted with, where AWS's own is not enough."""
+
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from .options import Logs
+
+
+def encryption_key(scope: Construct, logs: Logs, removal_policy: RemovalPolicy) -> kms.IKey | None:
+    """The key that ``logs`` names: a new one, one brought along, or none."""
+    if logs.kms_key is None:
+        return None
+    if logs.kms_key != "create":
+        return kms.Key.from_key_arn(scope, "Key", logs.kms_key)
+    key = kms.Key(
+        scope,
+        "Key",
+        description="Logs, environment and API key of the embeddings endpoint",
+        enable_key_rotation=True,
+        removal_policy=removal_policy,
+    )
+    key.add_to_resource_policy(_logs_may_use(Stack.of(scope)))
+    return key
+
+
+def _logs_may_use(stack: Stack) -> iam.PolicyStatement:
+    """What CloudWatch Logs needs of a key, for the log groups of this account only (CloudWatch Logs' user guide, "Encrypt
+    log data using AWS KMS")."""
+    log_groups = stack.format_arn(
+        service="logs", resource="log-group", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
+    )
+    return iam.PolicyStatement(
+        principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+        actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+        resources=["*"],
+        conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},
+    )

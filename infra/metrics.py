@@ -1,0 +1,130 @@
+"""What a service measures: its own metrics (embedded metric format, no call to AWS), Lambda's, and what follows of both."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+
+from .options import Compute
+from .prices import COMPUTE, USD_PER_REQUEST
+
+NAMESPACE = "ServerlessEmbeddings"
+"""CloudWatch namespace that the runtime writes to."""
+PERIOD = Duration.minutes(5)
+DAYS_A_MONTH = 365 / 12
+
+
+class ServiceMetrics:
+    """The ``metric_*`` verbs of ``EmbeddingService``.
+
+    Each takes the period of its data points; the statistic is the one that the name asks for.
+    """
+
+    function: lambda_.Function
+    alias: lambda_.Alias
+    compute: Compute
+    provisioned_concurrency: int
+
+    def metric_requests(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Requests, whatever their answer; count."""
+        return self._own("Requests", "Sum", period)
+
+    def metric_texts(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Texts embedded; count."""
+        return self._own("Texts", "Sum", period)
+
+    def metric_tokens(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Tokens embedded, special tokens included; count."""
+        return self._own("Tokens", "Sum", period)
+
+    def metric_refusals(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Requests answered with an error, the caller's mistakes included; count."""
+        return self._own("Errors", "Sum", period)
+
+    def metric_latency(self, statistic: str = "p50", period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Time from event to answer inside the function, without a cold start; milliseconds."""
+        return self._own("Latency", statistic, period)
+
+    def metric_cold_starts(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Requests that an environment answered first; count."""
+        return self._own("ColdStarts", "Sum", period)
+
+    def metric_init_duration(self, statistic: str = "p50", period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Time that loading took in a new environment; milliseconds."""
+        return self._own("InitDuration", statistic, period)
+
+    def metric_memory_used(self, statistic: str = "Maximum", period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Peak memory of an environment; MiB. A level that rises with an environment's age is a leak."""
+        return self._own("MemoryUsed", statistic, period)
+
+    def metric_invocations(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Invocations of the alias, warm-up calls included; count."""
+        return self.alias.metric_invocations(statistic="Sum", period=period)
+
+    def metric_throttles(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Requests answered with 429 since ``reserved_concurrency`` was reached; count."""
+        return self.alias.metric_throttles(statistic="Sum", period=period)
+
+    def metric_duration(self, statistic: str = "p99", period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Billed time of an invocation, without the init phase; milliseconds."""
+        return self.alias.metric_duration(statistic=statistic, period=period)
+
+    def metric_failures(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
+        """Invocations that crashed or timed out, and answers with a status of 500 or more; count."""
+        return cloudwatch.MathExpression(
+            expression="MAX([crashes, FILL(answers, 0)])",
+            label="failures",
+            period=period,
+            using_metrics={
+                "crashes": self.alias.metric_errors(statistic="Sum", period=period),
+                "answers": self.alias.metric("Url5xxCount", statistic="Sum", period=period),
+            },
+        )
+
+    def metric_usd(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
+        """Estimate of what Lambda charges for the period, init phases and provisioned concurrency included; US dollars.
+
+        By list price, without the free tier: ``infra.prices``.
+        """
+        price, gigabytes = COMPUTE[self.compute.architecture], self.compute.memory_mb / 1024
+        a_millisecond = price.on_demand * gigabytes / 1000
+        standing = price.provisioned * gigabytes * self.provisioned_concurrency * period.to_seconds()
+        return cloudwatch.MathExpression(
+            expression=(
+                f"(busy + FILL(init, 0)) * {a_millisecond:.6e} + calls * {USD_PER_REQUEST:.6e} + {standing:.6e}"
+            ),
+            label="US dollars",
+            period=period,
+            using_metrics={
+                "busy": self.function.metric_duration(statistic="Sum", period=period),
+                "init": self.metric_init_duration("Sum", period),
+                "calls": self.function.metric_invocations(statistic="Sum", period=period),
+            },
+        )
+
+    def metric_monthly_usd(self) -> cloudwatch.MathExpression:
+        """The last day's estimate, projected to a month; US dollars."""
+        day = Duration.days(1)
+        return cloudwatch.MathExpression(
+            expression=f"usd * {DAYS_A_MONTH:.4f}",
+            label="US dollars a month",
+            period=day,
+            using_metrics={"usd": self.metric_usd(day)},
+        )
+
+    def metric_usd_per_million_tokens(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
+        """Estimate of the price of tokens; US dollars a million. Nothing where there were no tokens."""
+        return cloudwatch.MathExpression(
+            expression="usd / tokens * 1000000",
+            label="US dollars a million tokens",
+            period=period,
+            using_metrics={"usd": self.metric_usd(period), "tokens": self.metric_tokens(period)},
+        )
+
+    def _own(self, name: str, statistic: str, period: Duration) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=name,
+            dimensions_map={"FunctionName": self.function.function_name},
+            statistic=statistic,
+            period=period,
+        )
