@@ -77,8 +77,7 @@ def _embedded() -> Checkpoint:
 
 def _folder(folder: Path) -> Checkpoint:
     folder = _checked(folder)
-    name = json.loads((folder / CONFIG_FILE).read_text()).get("_name_or_path") or folder.name
-    return Checkpoint(folder, name, "folder", f"sha256:{_content_hash(folder)[:16]}")
+    return Checkpoint(folder, folder.name, "folder", f"sha256:{_content_hash(folder)[:16]}")
 
 
 def _checked(folder: Path) -> Path:

@@ -8,7 +8,11 @@ from transformers import AutoTokenizer
 from runtime.embedder import Embedder
 from tests.texts import LANGUAGES, ODD
 
-ALPHABET = list(" \t\n\r\x00\x01\x1f\x7f\x85\xa0\u200b\u200d\u2028\ufeff\u3000▁aébñ中文字שלום😀ＡＢ①ﬁ.,-_/129\u0301İßſ") + ["<s>", "</s>"]
+ALPHABET = [
+    *list(" \t\n\r\x00\x01\x1f\x7f\x85\xa0\u200b\u200d\u2028\ufeff\u3000▁aébñ中文字שלום😀ＡＢ①ﬁ.,-_/129́İßſ"),
+    "<s>",
+    "</s>",
+]
 
 
 @pytest.fixture(scope="module")
