@@ -1,0 +1,210 @@
+"""The service: texts or token ids in, vectors out, as a request's options say. It knows nothing of HTTP.
+
+A request is answered in two steps, so that one which is refused costs no inference: :meth:`Service.encode` applies prompts,
+limits and the handling of long texts, :meth:`Service.embed` or :meth:`Service.token_vectors` compute.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import takewhile
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import EmptyInput, InvalidInput, NotTokenizable
+from .metrics import Metrics
+from .options import EmbedOptions, Encoded, EncodeOptions, Usage
+from .pooling import normalize
+from .settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from .embedder import Embedder
+
+MAX_CHARACTERS_PER_TOKEN = 250
+"""A text with more than this times the tokens that the model reads is too long, whatever its tokens (TEI's limit)."""
+
+
+HALF_A_PAIR = "tokenizer error: a text holds half of a surrogate pair, which is not valid Unicode"
+
+
+class Service:
+    """One loaded model with the settings that it is served with.
+
+    Raises:
+        SettingsError: the settings do not fit the model.
+    """
+
+    def __init__(self, embedder: "Embedder", settings: Settings) -> None:
+        self.embedder = embedder
+        self.settings = settings
+        self.manifest = embedder.manifest
+        self.metrics = Metrics()
+        """What was asked of this service so far."""
+        self.default_prompt = settings.default_prompt or self.manifest.default_prompt
+        if self.default_prompt and self.default_prompt not in self.manifest.prompts:
+            names = ", ".join(self.manifest.prompts) or "none"
+            raise SettingsError(f"EMBEDDINGS_DEFAULT_PROMPT={self.default_prompt!r} is no prompt of the model: {names}")
+        self._check_overlap(settings.window_overlap, SettingsError)
+
+    def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
+        """Turn inputs (texts, or token ids with their special tokens) into what the model reads.
+
+        Raises:
+            EmptyInput, InvalidInput, NotTokenizable: nothing was computed.
+        """
+        start = perf_counter()
+        self.check_count(len(inputs))
+        prompt = self.prompt(options.prompt_name)
+        windows, tokens = [], 0
+        for value in inputs:
+            windows.append(self._windows(value, prompt, options))
+            tokens += sum(map(len, windows[-1]))
+            if tokens > self.settings.max_tokens:
+                raise InvalidInput(
+                    f"`inputs` have more than the {self.settings.max_tokens} tokens that a request may have: "
+                    f"{len(windows)} of {len(inputs)} texts have {tokens}; send them in several requests"
+                )
+        return Encoded(windows, tokens, sum(map(len, inputs)), perf_counter() - start)
+
+    def embed(self, encoded: Encoded, options: EmbedOptions) -> tuple[np.ndarray, Usage]:
+        """Vectors of the encoded inputs: [inputs, dimensions] float32, or as ``options.precision`` says."""
+        start = perf_counter()
+        vectors = np.stack([self._pooled(windows) for windows in encoded.windows])[:, : options.dimensions]
+        vectors = normalize(vectors) if options.normalize else np.ascontiguousarray(vectors)
+        if options.precision != "float32":
+            from .quantization import quantize
+
+            vectors = quantize(vectors, options.precision)
+        return vectors, _usage(encoded, perf_counter() - start)
+
+    def token_vectors(self, encoded: Encoded) -> tuple[list[np.ndarray], Usage]:
+        """For each encoded input the vectors of its tokens, float32 [tokens, hidden], special tokens included."""
+        start = perf_counter()
+        vectors = [self.embedder.token_vectors(windows[0]) for windows in encoded.windows]
+        return vectors, _usage(encoded, perf_counter() - start)
+
+    def reference_encoding(self, text: str, add_special_tokens: bool):
+        """The tokens of ``text`` with their offsets in characters, as a ``tokenizers.Encoding``."""
+        self._check_characters(text)
+        try:
+            return self.embedder.reference_tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        except UnicodeEncodeError:
+            raise NotTokenizable(HALF_A_PAIR, param="inputs") from None
+
+    def check_count(self, count: int, name: str = "inputs") -> None:
+        """Raise if a request has no texts or more than are allowed."""
+        if count == 0:
+            raise EmptyInput(f"`{name}` cannot be empty", param=name)
+        if count > self.settings.max_texts:
+            raise InvalidInput(f"batch size {count} > maximum allowed batch size {self.settings.max_texts}", param=name)
+
+    def check_options(self, options: EmbedOptions) -> int:
+        """The length of the vectors that ``options`` ask for.
+
+        Raises:
+            InvalidInput: the model does not have as many dimensions, or they do not fit the precision.
+        """
+        if options.dimensions is None:
+            return self.manifest.dimensions
+        if not 1 <= options.dimensions <= self.manifest.dimensions:
+            raise InvalidInput(
+                f"`dimensions` should be positive and at most {self.manifest.dimensions}. Given: {options.dimensions}",
+                param="dimensions",
+            )
+        return options.dimensions
+
+    def prompt(self, name: str | None) -> str:
+        """The text to put before an input for a request that names this prompt, or none."""
+        if name is None:
+            name = self.default_prompt
+        if name is None:
+            return ""
+        if name not in self.manifest.prompts:
+            available = ", ".join(f"`{known}`" for known in self.manifest.prompts) or "none"
+            raise InvalidInput(
+                f"`{name}` was not found in the prompts of the model. Available prompts: {available}",
+                param="prompt_name",
+            )
+        return self.manifest.prompts[name]
+
+    def _windows(self, value: str | list[int], prompt: str, options: EncodeOptions) -> list[list[int]]:
+        """What the model reads for one input: one sequence of tokens, or several for a long text that is windowed."""
+        if not value:
+            raise EmptyInput("`inputs` cannot be empty", param="inputs")
+        if prompt and not isinstance(value, str):
+            # Ids have no place for a prompt, so they go back to text first, as TEI does it.
+            value = self.embedder.reference_tokenizer.decode(self._known(value), skip_special_tokens=True)
+        if isinstance(value, str):
+            content, frame = self._tokenize(prompt + value), self.embedder.with_special_tokens
+            room = self.manifest.max_tokens - self.embedder.num_special_tokens
+        else:
+            content, frame, room = self._known(value), list, self.manifest.max_tokens
+        if len(content) <= room:
+            return [frame(content)]
+        match options.long_texts or self.settings.long_texts:
+            case "truncate":
+                return [frame(content[:room] if options.truncation_direction == "right" else content[-room:])]
+            case "window":
+                return [frame(window) for window in self._split(content, prompt, room, options.window_overlap)]
+        raise InvalidInput(
+            f"`inputs` must have less than {self.manifest.max_tokens} tokens. "
+            f"Given: {len(content) + self.manifest.max_tokens - room}",
+            param="inputs",
+        )
+
+    def _split(self, content: list[int], prompt: str, room: int, overlap: int | None) -> list[list[int]]:
+        """Windows over ``content``, each starting with the prompt's tokens and sharing ``overlap`` with the one before."""
+        overlap = self.settings.window_overlap if overlap is None else overlap
+        self._check_overlap(overlap, InvalidInput)
+        # The prompt's last token may be another with a text after it than alone, so only what both start with is its own.
+        pairs = zip(self._tokenize(prompt), content, strict=False)
+        head = [ours for ours, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+        rest, size = content[len(head) :], room - len(head)
+        if overlap >= size:
+            raise InvalidInput(
+                f"`window_overlap` must be less than the {size} tokens of a window. Given: {overlap}",
+                param="window_overlap",
+            )
+        starts = range(0, len(rest) - overlap, size - overlap)
+        return [head + rest[start : start + size] for start in starts]
+
+    def _check_characters(self, text: str) -> None:
+        limit = MAX_CHARACTERS_PER_TOKEN * self.manifest.max_tokens
+        if len(text) > limit:
+            raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {len(text)}", param="inputs")
+
+    def _check_overlap(self, overlap: int, error: type[Exception]) -> None:
+        room = self.manifest.max_tokens - self.embedder.num_special_tokens
+        if not 0 <= overlap < room:
+            raise error(f"the overlap of windows must be at least 0 and less than {room} tokens. Given: {overlap}")
+
+    def _pooled(self, windows: list[list[int]]) -> np.ndarray:
+        """The vector of one input, not normalized: the mean of its windows' vectors, weighted by their lengths."""
+        if len(windows) == 1:
+            return self.embedder.embed(windows[0], False)
+        vectors = [self.embedder.embed(window, False) for window in windows]
+        return np.average(vectors, axis=0, weights=[len(window) for window in windows]).astype(np.float32)
+
+    def _tokenize(self, text: str) -> list[int]:
+        try:
+            return self.embedder.tokenize(text)
+        except UnicodeEncodeError:
+            raise NotTokenizable(HALF_A_PAIR, param="inputs") from None
+
+    def _known(self, ids: list[int]) -> list[int]:
+        largest = max(ids)
+        if largest >= self._vocabulary:
+            raise NotTokenizable(
+                f"tokenizer error: token id {largest} is not in the vocabulary of {self._vocabulary} tokens",
+                param="inputs",
+            )
+        return ids
+
+    @cached_property
+    def _vocabulary(self) -> int:
+        return self.embedder.reference_tokenizer.get_vocab_size()
+
+
+def _usage(encoded: Encoded, inference_seconds: float) -> Usage:
+    return Usage(len(encoded.windows), encoded.tokens, encoded.characters, encoded.seconds, inference_seconds)

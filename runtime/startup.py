@@ -1,0 +1,36 @@
+"""Puts the parts together: from settings to an application that is ready to answer."""
+
+import os
+from pathlib import Path
+
+from .application import Application
+from .auth import ApiKeyAuthenticator, Authenticator
+from .embedder import Embedder
+from .service import Service
+from .settings import Settings
+from .telemetry import Telemetry, process_seconds
+
+
+def load(settings: Settings, function_name: str | None = None) -> Application:
+    """The application that serves the artifact in ``settings.model_dir``.
+
+    Raises:
+        ArtifactError, SettingsError: it cannot be served, or not like this.
+    """
+    service = Service(Embedder.load(Path(settings.model_dir), settings.threads), settings)
+    telemetry = Telemetry(function_name, settings.log_level, process_seconds(), service.metrics)
+    return Application(service, _authenticator(settings, telemetry), telemetry)
+
+
+def _authenticator(settings: Settings, telemetry: Telemetry) -> Authenticator:
+    if settings.auth != "api_key":
+        return Authenticator()
+    from .secrets_manager import read_secret
+
+    authenticator = ApiKeyAuthenticator(
+        lambda: read_secret(settings.api_key_secret_arn, os.environ),
+        settings.api_key_refresh_seconds,
+        telemetry.record_failure,
+    )
+    authenticator.refresh()
+    return authenticator
