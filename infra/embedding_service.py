@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from model_export.errors import ConfigurationError
@@ -17,11 +18,14 @@ from model_export.settings import PROJECT
 
 from .access import api_key_secret, function_url, principal, secret_reader
 from .encryption import encryption_key
+from .golden_check import GoldenCheck
 from .image import image_code
 from .memory import check_memory
 from .metrics import ServiceMetrics
-from .network import network_interfaces, placement
+from .monitoring import ServiceMonitoring
+from .network import network_interfaces, put_into
 from .options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
+from .traffic import GradualShift, live_alias
 from .warm_up import WarmUpSchedule
 
 
@@ -36,6 +40,7 @@ class EmbeddingService(Construct, ServiceMetrics):
         log_group: The function's logs.
         api_key: The secret with the API key, for ``auth`` = ``api_key``, else ``None``.
         alarms: The alarms, by name; empty unless asked for.
+        alarm_topic: What the alarms and the budget tell, if anybody.
     """
 
     function: lambda_.DockerImageFunction
@@ -45,6 +50,7 @@ class EmbeddingService(Construct, ServiceMetrics):
     log_group: aws_logs.LogGroup
     api_key: secretsmanager.ISecret | None
     alarms: Mapping[str, cloudwatch.Alarm]
+    alarm_topic: sns.ITopic | None
 
     def __init__(
         self,
@@ -88,6 +94,8 @@ class EmbeddingService(Construct, ServiceMetrics):
         _check_concurrency(compute, traffic, warm_up)
         if artifact:
             check_memory(artifact, compute.memory_mb)
+        elif traffic.golden_check:
+            raise ConfigurationError("golden_check: needs the artifact, with its golden vectors; allowed here: false")
         removal_policy = RemovalPolicy.RETAIN if logs.retain else RemovalPolicy.DESTROY
         key = encryption_key(self, logs, removal_policy)
         self.auth = access.auth
@@ -121,15 +129,27 @@ class EmbeddingService(Construct, ServiceMetrics):
             # Earlier versions stay, to go back to; they go with the function. One whose deployment failed goes at once, so
             # that the next try may publish it again.
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
-            **placement(self, network),
         )
-        self.alias = lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
+        if network.vpc_id:
+            put_into(self, self.function, network)
+        version = self.function.current_version
+        self.alias = live_alias(self, version, traffic)
         self._function_url = function_url(self.alias, access)
         self.url = self._function_url.url
         for name in access.principals:
             self.grant_invoke(principal(name))
+        if traffic.golden_check:
+            prompt = serving.default_prompt
+            check = GoldenCheck(
+                self, "GoldenCheck", function=self.function, version=version, artifact=artifact, default_prompt=prompt
+            )
+            self.alias.node.add_dependency(check)
+        if traffic.traffic_shifting != "all_at_once":
+            failures = self.metric_failures(Duration.minutes(1))
+            GradualShift(self, "Shift", alias=self.alias, shifting=traffic.traffic_shifting, failures=failures)
         WarmUpSchedule(self, "WarmUp", alias=self.alias, warm_up=warm_up)
-        self.alarms = {}
+        watch = ServiceMonitoring(self, "Monitoring", service=self, monitoring=monitoring, encryption_key=key)
+        self.alarms, self.alarm_topic = watch.alarms, watch.topic
 
     def grant_invoke(self, grantee: iam.IGrantable) -> None:
         """Let ``grantee`` call the endpoint, through its URL and by direct invocation of ``alias``."""

@@ -48,6 +48,15 @@ class ServiceMetrics:
         """Requests that an environment answered first; count."""
         return self._own("ColdStarts", "Sum", period)
 
+    def metric_cold_share(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
+        """Share of the requests that met a cold start; percent."""
+        return cloudwatch.MathExpression(
+            expression="100 * cold / requests",
+            label="% cold",
+            period=period,
+            using_metrics={"cold": self.metric_cold_starts(period), "requests": self.metric_requests(period)},
+        )
+
     def metric_init_duration(self, statistic: str = "p50", period: Duration = PERIOD) -> cloudwatch.Metric:
         """Time that loading took in a new environment; milliseconds."""
         return self._own("InitDuration", statistic, period)
@@ -71,7 +80,7 @@ class ServiceMetrics:
     def metric_failures(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
         """Invocations that crashed or timed out, and answers with a status of 500 or more; count."""
         return cloudwatch.MathExpression(
-            expression="MAX([crashes, FILL(answers, 0)])",
+            expression="MAX([FILL(crashes, 0), FILL(answers, 0)])",
             label="failures",
             period=period,
             using_metrics={
@@ -90,7 +99,7 @@ class ServiceMetrics:
         standing = price.provisioned * gigabytes * self.provisioned_concurrency * period.to_seconds()
         return cloudwatch.MathExpression(
             expression=(
-                f"(busy + FILL(init, 0)) * {a_millisecond:.6e} + calls * {USD_PER_REQUEST:.6e} + {standing:.6e}"
+                f"(busy + FILL(init, 0)) * {a_millisecond:.15f} + calls * {USD_PER_REQUEST:.15f} + {standing:.15f}"
             ),
             label="US dollars",
             period=period,

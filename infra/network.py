@@ -1,39 +1,37 @@
 """A VPC for the function, where it has to sit in one."""
 
-from typing import Any
-
-from aws_cdk import Fn
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from .options import Network
 
 
-def placement(scope: Construct, network: Network) -> dict[str, Any]:
-    """The function's props that put it into ``network``; none outside of a VPC."""
-    if not network.vpc_id:
-        return {}
-    zones = [Fn.select(index, Fn.get_azs()) for index in range(len(network.subnet_ids))]
-    vpc = ec2.Vpc.from_vpc_attributes(scope, "Vpc", vpc_id=network.vpc_id, availability_zones=zones)
-    subnets = [ec2.Subnet.from_subnet_id(scope, f"Subnet{number}", id) for number, id in enumerate(network.subnet_ids)]
-    groups = [
-        ec2.SecurityGroup.from_security_group_id(scope, f"SecurityGroup{number}", id)
-        for number, id in enumerate(network.security_group_ids)
-    ]
-    return {
-        "vpc": vpc,
-        "vpc_subnets": ec2.SubnetSelection(subnets=subnets),
-        "security_groups": groups or [_https_out(scope, vpc)],
-    }
+def put_into(scope: Construct, function: lambda_.Function, network: Network) -> None:
+    """Put ``function`` into ``network``; its role has to allow ``network_interfaces``.
 
-
-def _https_out(scope: Construct, vpc: ec2.IVpc) -> ec2.SecurityGroup:
-    group = ec2.SecurityGroup(
-        scope, "SecurityGroup", vpc=vpc, description="Embeddings: nothing in, HTTPS out", allow_all_outbound=False
+    On CloudFormation's level, which takes ids as they are: the CDK's own VPC would ask for zones and route tables.
+    """
+    function.node.default_child.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+        subnet_ids=list(network.subnet_ids),
+        security_group_ids=list(network.security_group_ids) or [_https_out(scope, network.vpc_id)],
     )
-    group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "Secrets Manager, X-Ray")
-    return group
+
+
+def _https_out(scope: Construct, vpc_id: str) -> str:
+    group = ec2.CfnSecurityGroup(
+        scope,
+        "SecurityGroup",
+        vpc_id=vpc_id,
+        group_description="Embeddings endpoint: nothing in, HTTPS out",
+        security_group_egress=[
+            ec2.CfnSecurityGroup.EgressProperty(
+                ip_protocol="tcp", from_port=443, to_port=443, cidr_ip="0.0.0.0/0", description="Secrets Manager, X-Ray"
+            )
+        ],
+    )
+    return group.attr_group_id
 
 
 def network_interfaces() -> iam.PolicyStatement:

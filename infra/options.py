@@ -4,7 +4,7 @@ A group is a frozen, validated object with defaults; ``infra.config`` reads the 
 names. Empty strings and ``null`` both mean "not set", since ``-c key=`` can hand over nothing else.
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -285,6 +285,3 @@ class Deployment(Options):
     """Managed policy that bounds every role: its name or ARN."""
     qualifier: Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")] | None = None
     """Qualifier of the account's CDK bootstrap, where it is not the CDK's own."""
-
-
-TRAFFIC_SHIFTING = get_args(TrafficShifting)

@@ -1,0 +1,96 @@
+"""The post-deployment check: a new version must return the artifact's golden vectors before traffic moves to it."""
+
+import json
+from pathlib import Path
+
+import msgspec
+from aws_cdk import Acknowledgment, CustomResource, Duration, RemovalPolicy, Stack, Validations, aws_logs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from model_export.errors import ConfigurationError
+from runtime.manifest import GOLDEN_FILE, Golden, read_manifest
+
+HANDLER = Path(__file__).with_name("handler.py")
+DECIMALS = 5
+"""Digits of a golden number that are sent along: the cosine that is asked for needs three."""
+
+
+class GoldenCheck(Construct):
+    """A custom resource that fails, and with it the deployment, unless ``version`` answers as the artifact says.
+
+    Whatever moves traffic to the version has to depend on it.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        function: lambda_.Function,
+        version: lambda_.IVersion,
+        artifact: Path,
+        default_prompt: str | None,
+    ) -> None:
+        super().__init__(scope, id)
+        log_group = aws_logs.LogGroup(
+            self, "Logs", retention=aws_logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
+        )
+        handler = lambda_.Function(
+            self,
+            "Handler",
+            description="Compares the vectors of a new version with those of the artifact",
+            code=lambda_.Code.from_inline(HANDLER.read_text()),
+            handler="index.handler",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            timeout=Duration.minutes(3),
+            role=_role(self, log_group, function),
+            log_group=log_group,
+        )
+        CustomResource(
+            self,
+            "Result",
+            resource_type="Custom::GoldenCheck",
+            service_token=handler.function_arn,
+            properties={
+                "Version": version.function_arn,
+                "Golden": json.dumps(golden_answers(artifact, default_prompt), separators=(",", ":")),
+            },
+        )
+
+
+def golden_answers(artifact: Path, default_prompt: str | None) -> dict[str, list[float]]:
+    """The vector that is expected for each input, without the prompt that the deployment puts before it by itself.
+
+    Raises:
+        ConfigurationError: no golden text starts with that prompt.
+    """
+    manifest = read_manifest(artifact)
+    golden = msgspec.json.decode((artifact / GOLDEN_FILE).read_bytes(), type=list[Golden])
+    name = default_prompt or manifest.default_prompt
+    prompt = manifest.prompts.get(name, "") if name else ""
+    answers = {
+        entry.text.removeprefix(prompt): [round(number, DECIMALS) for number in entry.vector]
+        for entry in golden
+        if entry.text.startswith(prompt)
+    }
+    if not answers:
+        raise ConfigurationError(
+            f"golden_check: the artifact has no golden text with the default prompt {name!r}; allowed here: false"
+        )
+    return answers
+
+
+def _role(scope: Construct, log_group: aws_logs.LogGroup, function: lambda_.Function) -> iam.Role:
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log_group.grant_write(role)
+    role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[f"{function.function_arn}:*"]))
+    function_id = Stack.of(scope).get_logical_id(function.node.default_child)
+    Validations.of(role).acknowledge(
+        Acknowledgment(
+            id=f"AwsSolutions-IAM5[Resource::<{function_id}.Arn>:*]",
+            reason="Any version of this one function: a policy for the new version alone would not be in force in time.",
+        )
+    )
+    return role
