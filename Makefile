@@ -40,6 +40,18 @@ help: ## List the targets
 	@$(BIN)/pip install --progress-bar off -r tests/requirements.txt
 	@touch $@
 
+.PHONY: constraints
+constraints: .venv/installed-tests ## Write constraints.txt from what is installed, after a change of a requirements file
+	@{ echo '# Exact versions of everything that requirements.txt and tests/requirements.txt drag in; written by `make constraints`.'; \
+		$(BIN)/pip freeze --exclude pip | sed 's/+cpu$$//'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
+
+CDK := infra/cli/node_modules/.bin/cdk
+
+$(CDK): infra/cli/package-lock.json .venv/installed
+	@echo "· installing the CDK CLI …"
+	@npm ci --prefix infra/cli --no-audit --no-fund --loglevel error
+	@touch $@
+
 # --- run it locally ---------------------------------------------------------------------------------------------------
 
 .PHONY: demo
@@ -78,6 +90,20 @@ e2e: .venv/installed-tests ## Deploy to an emulated AWS with the real CDK CLI, c
 	@$(BIN)/python -m tests.support.setup e2e
 	@$(BIN)/pytest -m e2e
 
+# --- deploy it --------------------------------------------------------------------------------------------------------
+
+.PHONY: synth
+synth: $(CDK) ## Synthesize the CloudFormation template for MODEL into cdk.out, offline
+	@$(CDK) synth --quiet -c model=$(MODEL) $(CDK_ARGS) && echo "· cdk.out holds the template"
+
+.PHONY: deploy
+deploy: $(CDK) ## Deploy what cdk.json says to your AWS account (needs credentials and a container engine)
+	@$(CDK) deploy $(CDK_ARGS)
+
+.PHONY: destroy
+destroy: $(CDK) ## Remove the deployment
+	@$(CDK) destroy $(CDK_ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that was made, the Python environment too
-	rm -rf .venv build cdk.out
+	rm -rf .venv build cdk.out infra/cli/node_modules

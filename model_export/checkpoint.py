@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import CheckpointError
 from .progress import step
-from .settings import EMBEDDED, PROJECT, ModelSettings
+from .settings import EMBEDDED, PROJECT, ModelSettings, is_folder
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = PROJECT / "build" / "checkpoint"
@@ -43,11 +43,6 @@ def fetch(settings: ModelSettings) -> Checkpoint:
     if is_folder(settings.model):
         return _folder(Path(settings.model).expanduser())
     return _hub(settings)
-
-
-def is_folder(model: str) -> bool:
-    """Whether ``model`` names a local folder and not a Hub id: paths start with ``.``, ``~`` or ``/``."""
-    return model.startswith((".", "~", "/"))
 
 
 def fingerprint(settings: ModelSettings) -> str:

