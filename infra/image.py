@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aws_cdk import IgnoreMode
+from aws_cdk import DockerBuildSecret, IgnoreMode
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
@@ -43,6 +43,11 @@ def image_code(
         file="runtime/Dockerfile",
         platform=_PLATFORMS[architecture],
         build_args={"MODEL": model} | ({"BASE_IMAGE": image.base_image} if image.base_image else {}),
+        build_secrets={
+            name: DockerBuildSecret.from_src(path)
+            for name, path in (("pip_conf", image.pip_conf), ("ca_bundle", image.ca_bundle))
+            if path
+        },
         ignore_mode=IgnoreMode.DOCKER,
         exclude=_everything_but("runtime", model),
     )

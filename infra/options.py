@@ -103,6 +103,10 @@ class Image(Options):
 
     base_image: str | None = None
     """Debian base with CPython to build on, in place of the Dockerfile's default."""
+    pip_conf: str | None = None
+    """Path of a ``pip.conf`` for the build, where packages come from an index of one's own; no part of the image."""
+    ca_bundle: str | None = None
+    """Path of certificates (PEM) for the build, where the network has an authority of its own; no part of the image."""
     ecr_repository: str | None = None
     """Name of an ECR repository in the same account and region with an image to deploy in place of a build."""
     ecr_image: str | None = None

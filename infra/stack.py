@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, PermissionsBoundary, Stack, Tags
 from constructs import Construct
+from model_export.settings import PROJECT
 
 from .config import Configuration
 from .embedding_service import EmbeddingService
@@ -17,8 +18,20 @@ class EmbeddingsStack(Stack):
         service: The service.
     """
 
-    def __init__(self, scope: Construct, configuration: Configuration, artifact: Path | None) -> None:
-        """Define the stack; ``artifact`` is the folder to serve, ``None`` for an existing image."""
+    def __init__(
+        self, scope: Construct, configuration: Configuration, artifact: Path | None, build_context: Path = PROJECT
+    ) -> None:
+        """Define the stack.
+
+        Args:
+            scope: The app.
+            configuration: What it is to be like.
+            artifact: Folder of the model to serve; ``None`` for an image that is in ECR.
+            build_context: Folder of the image's build, with ``runtime/Dockerfile`` and ``artifact`` in it.
+
+        Raises:
+            ConfigurationError: the options contradict each other, or the memory is too small for the artifact.
+        """
         name = "-".join(part for part in (configuration.stack_name, configuration.stage) if part)
         super().__init__(
             scope,
@@ -43,6 +56,7 @@ class EmbeddingsStack(Stack):
             self,
             "Embeddings",
             artifact=artifact,
+            build_context=build_context,
             **{prop: configuration.group(kind) for prop, kind in groups.items()},
         )
         for key, value in configuration.tags.items():

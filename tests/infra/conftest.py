@@ -1,0 +1,129 @@
+"""Templates of all cases, synthesized once: in one app, with cdk-nag in it, from an artifact of a few bytes."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from infra.config import read_configuration
+from model_export.settings import PROJECT
+from runtime.manifest import (
+    FORMAT,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    Fidelity,
+    FileInfo,
+    Golden,
+    GraphInfo,
+    Manifest,
+    ModelInfo,
+    TokenizerInfo,
+)
+
+from .cases import CASES
+
+# jsii warns of the Node release that it finds, in lines that hide what a test says.
+os.environ["JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION"] = "1"
+os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "1"
+
+Template = Mapping[str, Any]
+
+SIZES = {"model.onnx": 555_168, "model.bin": 117_687_168, "tokenizer.json": 17_086_026, "tokenizer.kit": 4_793_079}
+"""What the manifest says of the files (those of multilingual-e5-small); they themselves are empty."""
+
+
+def write_artifact(folder: Path, sizes: Mapping[str, int] = SIZES) -> Path:
+    """An artifact of which infrastructure reads the manifest and the golden vectors only."""
+    folder.mkdir(parents=True)
+    for name in sizes:
+        (folder / name).touch()
+    manifest = Manifest(
+        format=FORMAT,
+        key=folder.name,
+        model=ModelInfo(
+            id="intfloat/multilingual-e5-small",
+            source="embedded",
+            revision=None,
+            architecture="BertModel",
+            model_type="bert",
+        ),
+        precision="balanced",
+        dimensions=2,
+        hidden=384,
+        max_tokens=512,
+        pooling=["mean"],
+        normalize=True,
+        prompts={"query": "query: ", "passage": "passage: "},
+        default_prompt=None,
+        tokenizer=TokenizerInfo(
+            kind="kitoken", prefix=[0], suffix=[2], special_tokens=[], blank=None, padding_side="right"
+        ),
+        graph=GraphInfo(inputs=["input_ids"], output="token_vectors"),
+        fidelity=Fidelity(texts=1, cosine_mean=1, cosine_p1=1, cosine_min=1, threshold=0.9),
+        versions={},
+        files={name: FileInfo(sha256="0" * 64, bytes=size) for name, size in sizes.items()},
+    )
+    golden = [Golden(text="First text", vector=[0.6, 0.8]), Golden(text="query: how far?", vector=[1.0, 0.0])]
+    (folder / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))
+    (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def build_context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that an image could be built from, with an artifact ``build/model/small``."""
+    context = tmp_path_factory.mktemp("context")
+    (context / "runtime").mkdir()
+    shutil.copy(PROJECT / "runtime" / "Dockerfile", context / "runtime")
+    shutil.copy(PROJECT / ".dockerignore", context)
+    write_artifact(context / "build" / "model" / "small")
+    return context
+
+
+@pytest.fixture(scope="session")
+def small_artifact(build_context: Path) -> Path:
+    """The artifact in ``build_context``."""
+    return build_context / "build" / "model" / "small"
+
+
+@pytest.fixture(scope="session")
+def feature_flags() -> dict[str, Any]:
+    """The CDK's feature flags in cdk.json."""
+    context = json.loads((PROJECT / "cdk.json").read_text())["context"]
+    return {key: value for key, value in context.items() if "/" in key}
+
+
+@pytest.fixture(scope="session")
+def assembly(
+    build_context: Path, small_artifact: Path, feature_flags: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The cloud assembly with one stack for each case. cdk-nag looks at them while they are synthesized."""
+    from aws_cdk import App, Validations
+    from cdk_nag import AwsSolutionsChecks
+    from infra.stack import EmbeddingsStack
+
+    folder = tmp_path_factory.mktemp("assembly")
+    app = App(outdir=str(folder), context=feature_flags)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    for name, overrides in CASES.items():
+        configuration = read_configuration(overrides | {"stack_name": name})
+        EmbeddingsStack(app, configuration, None if configuration.ecr_repository else small_artifact, build_context)
+    app.synth()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def templates(assembly: Path) -> dict[str, Template]:
+    """The template of each case by its name, with what is said of its image to be built as the section ``Images``."""
+    return {name: _read(assembly, name, overrides) for name, overrides in CASES.items()}
+
+
+def _read(assembly: Path, name: str, overrides: Mapping[str, Any]) -> Template:
+    stack = "-".join([name, *([overrides["stage"]] if "stage" in overrides else [])])
+    template = json.loads((assembly / f"{stack}.template.json").read_text())
+    assets = json.loads((assembly / f"{stack}.assets.json").read_text())
+    return template | {"Images": [image["source"] for image in assets["dockerImages"].values()]}

@@ -1,0 +1,48 @@
+"""The templates as they are, so that a change of any is seen in review."""
+
+import json
+import re
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from .cases import CASES
+from .conftest import Template
+
+ASSET = re.compile(r"\b[0-9a-f]{64}(?=\")")
+VERSION = re.compile(r"(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}")
+"""Logical id of the function's version: it ends with a hash of the function, image included."""
+
+
+
+def stable(template: Template) -> Template:
+    """``template`` without what changes with every change of the runtime."""
+    text = VERSION.sub(r"\1<hash>", ASSET.sub("<asset>", json.dumps(template)))
+    return json.loads(text)
+
+
+def changes(template: Template, default: Template) -> Template:
+    """What ``template`` has otherwise than ``default``: ``None`` stands for what it lacks."""
+    return {
+        "Images": template["Images"] if template["Images"] != default["Images"] else "as by default",
+    } | {
+        section: {
+            name: template[section].get(name)
+            for name in template[section] | default[section]
+            if template[section].get(name) != default[section].get(name)
+        }
+        for section in ("Resources", "Outputs")
+    }
+
+
+def test_default_template(templates: dict[str, Template], snapshot: SnapshotAssertion) -> None:
+    assert stable(templates["default"]) == snapshot(extension_class=JSONSnapshotExtension)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "default"])
+def test_what_an_option_changes(case: str, templates: dict[str, Template], snapshot: SnapshotAssertion) -> None:
+    template, default = stable(templates[case]), stable(templates["default"])
+
+    assert template != default, "the option has no effect"
+    assert changes(template, default) == snapshot(extension_class=JSONSnapshotExtension)
