@@ -41,7 +41,7 @@ class Application:
             request = events.parse(event)
             request_id = request.id or request_id
             route, response = self._respond(request, request_id)
-            response.headers["x-request-id"] = request_id
+            response.headers |= {"x-request-id": request_id} | _compute_headers(response, start)
             result = events.answer(response, request)
         elif isinstance(event, dict) and "warm_up" in event:
             return self._warm_up(event, request_id)
@@ -96,6 +96,24 @@ class Application:
         """An error of ours: told to the caller without details, which may hold what others sent, and to the log."""
         self.telemetry.record_failure(error, request_id)
         return HttpError(500, f"internal error; the log has it under the request id {request_id}", error_type="Backend")
+
+
+def _compute_headers(response: Response, start: float) -> dict[str, str]:
+    """What TEI tells of the work behind an answer, in milliseconds, characters and tokens."""
+    usage = response.usage
+    if usage is None:
+        return {}
+    total = str(round((perf_counter() - start) * 1000))
+    return {
+        "x-compute-type": "cpu",
+        "x-compute-time": total,
+        "x-compute-characters": str(usage.characters),
+        "x-compute-tokens": str(usage.tokens),
+        "x-total-time": total,
+        "x-tokenization-time": str(round(usage.tokenization_seconds * 1000)),
+        "x-queue-time": "0",
+        "x-inference-time": str(round(usage.inference_seconds * 1000)),
+    }
 
 
 def _fitting(response: Response) -> Response:

@@ -105,6 +105,8 @@ class Service:
         Raises:
             InvalidInput: the model does not have as many dimensions, or they do not fit the precision.
         """
+        if options.precision.endswith("int8") and not options.normalize:
+            raise InvalidInput(f"`precision` {options.precision} needs `normalize`", param="precision")
         if options.dimensions is None:
             return self.manifest.dimensions
         if not 1 <= options.dimensions <= self.manifest.dimensions:

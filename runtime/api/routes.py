@@ -20,8 +20,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Takes the service and, where there is one, the request; its docstring is the summary in the description."""
     request: Any = None
     """Type of the request's body."""
-    response: Any = str
-    """Type of the answer's body; text where it is no JSON."""
+    response: Any
+    """Type of the answer's body, or its media type where it is no JSON."""
     statuses: tuple[int, ...] = ()
     """Other statuses than 200 that this route has for reasons of its own."""
     also: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ def _tei(path: str, function: Callable, request: Any, response: Any, *, head: bo
     )
 
 
-def _get(path: str, function: Callable, response: Any = str, **more: Any) -> Route:
+def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
     return Route(method="GET", path=path, function=function, response=response, **more)
 
 
@@ -50,9 +50,9 @@ ROUTES = (
     _tei("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse, head=True),
     _tei("/predict", tei.predict, types.PredictRequest, types.PredictResponse, head=True),
     _tei("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse, head=True),
-    _get("/health", tei.health, also=("/", "/ping"), open=True),
+    _get("/health", tei.health, "text/plain", also=("/", "/ping"), open=True),
     _get("/info", tei.info, types.Info),
-    _get("/metrics", pages.metrics),
+    _get("/metrics", pages.metrics, "text/plain"),
     Route(
         method="POST",
         path="/v1/embeddings",
@@ -65,7 +65,7 @@ ROUTES = (
     _get("/v1/models", openai.models, types.OpenAIModels),
     _get("/v1/models/{model}", openai.model, types.OpenAIModel, statuses=(404,)),
     _get("/openapi.json", pages.description, dict[str, Any], also=("/api-doc/openapi.json",)),
-    _get("/docs", pages.docs),
+    _get("/docs", pages.docs, "text/html"),
 )
 
 

@@ -28,7 +28,7 @@ def vector_bytes(dimensions: int, precision: str, base64: bool = False) -> int:
     """The most bytes that one vector takes in an answer."""
     if base64:
         return ITEM_BYTES + 4 * -(-4 * dimensions // 3)
-    numbers = dimensions // 8 if precision.endswith("binary") else dimensions
+    numbers = -(-dimensions // 8) if precision.endswith("binary") else dimensions
     return ITEM_BYTES + numbers * NUMBER_BYTES[precision]
 
 

@@ -17,13 +17,15 @@ Vector = list[float]
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}}
 _TEXT_OR_IDS = {"anyOf": [{"type": "string"}, _IDS]}
 
-# msgspec tells JSON arrays apart only by what is in them, so the types are wider than the schemas, and `items` narrows them.
+NARROWED = "x-narrowed"
+"""Key of a schema that stands for the one beside it: msgspec cannot tell arrays apart, so some types are wider than meant,
+which the routes check (``tei.as_batch``)."""
 Input = Annotated[
     str | list[str | TokenId | list[TokenId]],
     Meta(
         description="A text, the token ids of a text (special tokens included), or a list of these.",
         examples=["What is Deep Learning?"],
-        extra_json_schema={"anyOf": [*_TEXT_OR_IDS["anyOf"], {"type": "array", "items": _TEXT_OR_IDS}]},
+        extra_json_schema={NARROWED: {"anyOf": [*_TEXT_OR_IDS["anyOf"], {"type": "array", "items": _TEXT_OR_IDS}]}},
     ),
 ]
 TokenizeInput = Annotated[
@@ -34,12 +36,15 @@ InputIds = Annotated[
     Meta(
         description="The token ids of a text, or a list of these.",
         examples=[[0, 35378, 8999, 2]],
-        extra_json_schema={"items": {}, "anyOf": [_IDS, {"type": "array", "items": _IDS}]},
+        extra_json_schema={NARROWED: {"anyOf": [_IDS, {"type": "array", "items": _IDS}]}},
     ),
 ]
 PredictInput = Annotated[
     str | list[str | list[str]],
-    Meta(description="A text, a pair of texts, or a list of texts and pairs, each in a list of its own."),
+    Meta(
+        description="A text, a pair of texts, or a list of texts and pairs, each in a list of its own.",
+        examples=["What is Deep Learning?"],
+    ),
 ]
 
 PromptName = Annotated[
@@ -86,7 +91,20 @@ WindowOverlap = Annotated[
     NotNegative | None,
     Meta(description="Our own: tokens that neighbouring windows share; by default the deployment's."),
 ]
-ERROR_TYPES = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]
+ErrorType = Annotated[
+    Literal[
+        "Unhealthy",
+        "Backend",
+        "Overloaded",
+        "Validation",
+        "Tokenizer",
+        "Empty",
+        "Unauthorized",
+        "NotFound",
+        "MethodNotAllowed",
+    ],
+    Meta(description="The first six are TEI's; where TEI answers 401, 404 and 405 with nothing, ours have a type too."),
+]
 
 
 class EmbedRequest(Struct, kw_only=True):
@@ -165,8 +183,12 @@ class SimpleToken(Struct):
     id: int
     text: str
     special: bool
-    start: int | None
-    """Where the token starts in the text (with its prompt), in bytes of UTF-8; null for a special token."""
+    start: Annotated[
+        int | None,
+        Meta(
+            description="Where the token starts in the text (with its prompt), in bytes of UTF-8; null for a special token."
+        ),
+    ]
     stop: int | None
 
 
@@ -197,8 +219,8 @@ PredictResponse = list[Prediction | list[Prediction]]
 
 
 class RerankRequest(Struct, kw_only=True):
-    query: str
-    texts: list[str]
+    query: Annotated[str, Meta(examples=["What is Deep Learning?"])]
+    texts: Annotated[list[str], Meta(examples=[["Deep Learning is ..."]])]
     truncate: Truncate = None
     truncation_direction: TruncationDirection = "Right"
     raw_scores: bool = False
@@ -230,29 +252,27 @@ class Info(Struct, kw_only=True):
     model_type: ModelType
     max_concurrent_requests: int
     max_input_length: int
-    max_batch_tokens: int
-    """The most tokens that a request may have."""
+    max_batch_tokens: Annotated[int, Meta(description="The most tokens that a request may have.")]
     max_batch_requests: int | None
-    max_client_batch_size: int
-    """The most texts that a request may have."""
+    max_client_batch_size: Annotated[int, Meta(description="The most texts that a request may have.")]
     auto_truncate: bool
     tokenization_workers: int
     version: str
     sha: str | None
     docker_label: str | None
-    dimensions: int
-    """Our own: length of the vectors."""
-    prompts: dict[str, str]
-    """Our own: the model's prompts by name."""
-    default_prompt: str | None
-    """Our own: name of the prompt that is used when a request names none."""
-    long_texts: LongTexts
-    """Our own: what happens to a text that is too long when a request does not say."""
+    dimensions: Annotated[int, Meta(description="Our own: length of the vectors.")]
+    prompts: Annotated[dict[str, str], Meta(description="Our own: the model's prompts by name.")]
+    default_prompt: Annotated[
+        str | None, Meta(description="Our own: name of the prompt that is used when a request names none.")
+    ]
+    long_texts: Annotated[
+        LongTexts, Meta(description="Our own: what happens to a text that is too long when a request does not say.")
+    ]
 
 
 class ErrorResponse(Struct):
     error: str
-    error_type: ERROR_TYPES
+    error_type: ErrorType
 
 
 class OpenAIEmbeddingsRequest(Struct, kw_only=True):
@@ -269,12 +289,11 @@ class OpenAIEmbeddingsRequest(Struct, kw_only=True):
         Meta(description="`base64` is that of little-endian float32, less than half as long."),
     ] = "float"
     dimensions: Dimensions = None
-    user: str | None = None
-    """Accepted, not used, not logged."""
-    prompt_name: PromptName = None
-    """Our own, for clients that can send it; others use the suffix of `model`."""
-    truncate: Truncate = None
-    """Our own, as in `/embed`."""
+    user: Annotated[str | None, Meta(description="Accepted, not used, not logged.")] = None
+    prompt_name: Annotated[
+        PromptName, Meta(description="Our own, for clients that can send it; others use the suffix of `model`.")
+    ] = None
+    truncate: Annotated[Truncate, Meta(description="Our own, as in `/embed`.")] = None
     precision: OutputPrecision = "float32"
     long_texts: LongTextsOption = None
     window_overlap: WindowOverlap = None
