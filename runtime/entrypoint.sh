@@ -10,5 +10,5 @@ if [ -n "$AWS_LAMBDA_RUNTIME_API" ]; then
 elif [ -x "$EMULATOR" ]; then
     exec "$EMULATOR" python -m awslambdaric "$@"
 else
-    exec python -m runtime.server --host 0.0.0.0 --port 8080
+    exec python -m runtime.server --host 0.0.0.0 --port 8080 --model-dir "$EMBEDDINGS_MODEL_DIR"
 fi

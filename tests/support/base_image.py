@@ -14,6 +14,15 @@ LOCAL = "localhost/python:3.13-slim-trixie"
 
 _PULL_SECONDS = 60
 _PIP = "pip==26.2"
+_LEFT_OUT = (
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+)
+"""Not in a slim Debian image."""
 
 
 def ensure() -> None:
@@ -44,8 +53,8 @@ def make_stand_in() -> None:
 
 
 def _import(root: Path) -> None:
-    """Makes an image of a root file system, without what apt downloaded."""
-    pack = ["tar", "-C", str(root), "--exclude=./var/cache/apt", "--exclude=./var/lib/apt/lists", "-c", "."]
+    """Makes an image of a root file system."""
+    pack = ["tar", "-C", str(root), *(f"--exclude=./{path}/*" for path in _LEFT_OUT), "-c", "."]
     with subprocess.Popen(pack, stdout=subprocess.PIPE) as tar:
         command = ["podman", "import", "--quiet", "--change", 'CMD ["python3"]', "-", LOCAL]
         run(command, env=engine.environment(), stdin=tar.stdout)

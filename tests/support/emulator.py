@@ -57,6 +57,7 @@ def limits(memory_mb: int) -> list[str]:
         "--read-only",
         "--read-only-tmpfs=false",
         "--tmpfs=/tmp:rw,size=512m,mode=1777",
+        "--tmpfs=/dev/shm:ro,size=4k",
         "--cap-drop=all",
         "--security-opt=no-new-privileges",
         f"--user={LAMBDA_USER}",

@@ -1,0 +1,107 @@
+"""The image answers invocations in the memory, the CPU and the read-only file system that Lambda gives it."""
+
+import json
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.support import emulator, engine
+from tests.support.emulator import FunctionContainer
+from tests.support.tools import wait_until
+from tests.texts import LANGUAGES, ODD
+
+TEXT = LANGUAGES["en"]
+
+
+def http_event(method: str, path: str, body: object = None) -> dict:
+    """A Function URL's event, payload format 2.0."""
+    event = {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": method, "path": path}, "requestId": "from-the-url"},
+        "isBase64Encoded": False,
+    }
+    return event if body is None else event | {"body": json.dumps(body)}
+
+
+def log_lines(container: FunctionContainer) -> list[dict]:
+    """The requests' lines in the log."""
+    lines = [line[line.index("{") :] for line in container.logs().splitlines() if '"cold_start"' in line]
+    return [json.loads(line) for line in lines]
+
+
+def test_vectors_are_those_of_the_original_model(function, reference):
+    texts = [*LANGUAGES.values(), *(ODD[name] for name in ("emoji", "right to left, mixed", "one character"))]
+    vectors = np.array(function.invoke({"inputs": texts}).json())
+    assert vectors.shape == (len(texts), 384)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.sum(vectors * reference.encode(texts), axis=1).min() >= 0.99
+
+
+def test_vectors_are_those_that_were_verified_at_the_export(function, artifact):
+    golden = json.loads((artifact / "golden.json").read_text())
+    vectors = np.array(function.invoke({"inputs": [entry["text"] for entry in golden]}).json())
+    assert np.sum(vectors * np.array([entry["vector"] for entry in golden]), axis=1).min() >= 0.9999
+
+
+def test_a_text_gets_the_same_vector_alone_and_in_a_batch(function):
+    (alone,) = function.invoke({"inputs": TEXT}).json()
+    assert function.invoke({"inputs": ["something else", TEXT, "x"]}).json()[1] == alone
+
+
+def test_a_function_url_is_answered_as_well(function):
+    answer = function.invoke(http_event("POST", "/embed", {"inputs": TEXT})).json()
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == function.invoke({"inputs": TEXT}).json()
+
+
+def test_the_first_request_meets_a_loaded_model(image, memory_mb):
+    """Loading belongs to Lambda's init phase: it is over before the first event arrives, and the log says who came first."""
+    with FunctionContainer(image, memory_mb) as container:
+        first, second = (container.invoke({"inputs": TEXT}).json() for _ in range(2))
+        assert first == second
+        log = container.logs()
+        assert log.index("INIT RTDONE(status: success)") < log.index("INVOKE START")
+        assert [line["cold_start"] for line in log_lines(container)[:2]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{}, [], None, {"inputs": 3}, {"inputs": ["x", None]}, {"inputs": "x", "dimensions": 0}, {"inputs": "\ud800"}],
+    ids=repr,
+)
+def test_a_bad_request_is_told_why_and_the_next_one_works(function, event):
+    before = function.invoke({"inputs": TEXT}).json()
+    refused = function.invoke(event).json()
+    assert set(refused) == {"error", "error_type"} and "Traceback" not in json.dumps(refused)
+    assert function.invoke({"inputs": TEXT}).json() == before
+
+
+def test_a_request_that_takes_too_long_is_cut_off_and_the_next_one_works(image, memory_mb):
+    long = " ".join([TEXT] * 20)
+    with FunctionContainer(image, memory_mb, timeout=3) as container:
+        before = container.invoke({"inputs": TEXT}).json()
+        assert b"Task timed out after 3.00 seconds" in container.invoke({"inputs": [long] * 200}).body
+        assert container.invoke({"inputs": TEXT}).json() == before
+
+
+def test_without_lambda_the_image_serves_http(image, memory_mb):
+    options = [*emulator.limits(memory_mb), "--publish=127.0.0.1::8080"]
+    name = engine.podman("run", "--detach", "--rm", *options, image).strip()
+    try:
+        url = f"http://{engine.podman('port', name, '8080/tcp').strip()}"
+        with httpx.Client(base_url=url) as client:
+            wait_until(lambda: answers(client), "the server in the container")
+            assert len(client.post("/embed", json={"inputs": TEXT}).json()[0]) == 384
+    finally:
+        engine.podman("rm", "--force", "--time=0", name)
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False

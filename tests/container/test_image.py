@@ -1,0 +1,71 @@
+"""What is in the image, and what is not."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import engine
+from tests.support import image as images
+from tests.support.tools import ToolError
+
+MAX_MIB = 400
+"""Uncompressed. Lambda takes 10 GB; what counts is that nobody adds a hundred megabytes unawares."""
+
+
+@pytest.fixture(scope="module")
+def root(image):
+    """The image's file system, mounted."""
+    yield Path(engine.podman("image", "mount", image).strip())
+    engine.podman("image", "unmount", image)
+
+
+@pytest.mark.parametrize(
+    "package", ["pip", "setuptools", "torch", "transformers", "optimum", "onnx", "huggingface_hub"]
+)
+def test_no_package_that_builds_or_trains(function, package):
+    with pytest.raises(ToolError, match="ModuleNotFoundError"):
+        function.execute("python", "-c", f"import {package}")
+
+
+@pytest.mark.parametrize("command", ["pip", "gcc", "cc", "make", "ld", "git", "curl"])
+def test_no_command_that_builds(function, command):
+    with pytest.raises(ToolError):
+        function.execute("sh", "-c", f"command -v {command}")
+
+
+def test_nothing_of_the_machine_that_built_it(image, root):
+    for path in ("etc/pip.conf", "run/secrets/ca_bundle", "root/.cache/pip", "var/task/runtime/Dockerfile"):
+        assert not (root / path).exists()
+    configuration = json.loads(engine.podman("inspect", image))[0]["Config"]
+    assert not [value for value in configuration["Env"] if value.startswith(("PIP_", "SSL_"))]
+
+
+def test_it_does_not_run_as_root(image, function):
+    assert int(json.loads(engine.podman("inspect", image))[0]["User"].split(":")[0]) >= 1000
+    assert function.execute("id", "-u").strip() != "0"
+
+
+def test_nothing_but_tmp_can_be_written(function):
+    for place in ("/var/task", "/opt/model", "/opt/python", "/home", "/dev/shm"):
+        with pytest.raises(ToolError, match=r"Read-only|denied"):
+            function.execute("sh", "-c", f"echo x > {place}/x")
+    function.execute("sh", "-c", "echo x > /tmp/x")
+
+
+def test_a_start_compiles_no_source(image):
+    """Each module that the handler imports, the standard library's included, comes from bytecode of the image."""
+    command = ["podman", "run", "--rm", "--read-only", "--entrypoint=python", image]
+    start = [*command, "-v", "-c", "import awslambdaric.bootstrap, runtime.handler"]
+    traced = subprocess.run(start, env=engine.environment(), capture_output=True, text=True, timeout=120)
+    assert traced.returncode == 0, traced.stderr[-2000:]
+    loaded = [line for line in traced.stderr.splitlines() if line.startswith("# code object from ")]
+    assert any("runtime/__pycache__/handler" in line for line in loaded)
+    assert [line for line in loaded if not line.rstrip("'").endswith(".pyc")] == []
+
+
+def test_its_size(image):
+    sizes = images.sizes(image)
+    assert sizes["model: weights"] > 100 * images.MIB
+    assert sum(sizes.values()) < MAX_MIB * images.MIB
