@@ -15,6 +15,7 @@ import pytest
 from model_export import artifact as artifacts
 from model_export.errors import ArtifactMissingError, CheckpointError, ExportError, FidelityError, UnsupportedModelError
 from model_export.settings import PROJECT, ModelSettings
+from model_export.verify import THRESHOLDS
 from runtime.embedder import Embedder
 from runtime.manifest import ArtifactError, check_file, read_manifest
 from tests.texts import LANGUAGES
@@ -92,6 +93,7 @@ def test_settings_make_different_artifacts():
         artifacts.locate(other, Path("/nonexistent"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_that_looks_finished(small_bert, tmp_path):
     command = (
         "import sys; from pathlib import Path; from model_export import artifact; "
@@ -163,8 +165,9 @@ def test_missing_weights_are_not_made_up(small_bert, tmp_path):
     assert "lacks weights" in str(error) and "encoder.layer.1.output.dense.weight" in str(error)
 
 
+@pytest.mark.slow
 def test_too_low_a_fidelity_fails_the_build_with_the_figures(small_bert, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("model_export.verify", fromlist=["THRESHOLDS"]).THRESHOLDS, "fast", 1.1)
+    monkeypatch.setitem(THRESHOLDS, "fast", 1.1)
     error = build_error(ModelSettings(model=str(small_bert), precision="fast"), tmp_path)
     assert isinstance(error, FidelityError)
     assert "cosine 0.9" in str(error) and "at least 1.1" in str(error)
@@ -181,6 +184,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(small_bert, tmp_path):
         subprocess.run(["umount", root], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system, which only root may")
 def test_a_disk_that_fills_up_on_the_way_is_told_and_nothing_is_left(small_bert, tmp_path, monkeypatch):
     monkeypatch.setattr(artifacts, "_check_disk", lambda *_: None)
@@ -206,6 +210,7 @@ def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["balanced", "exact"])
 def test_minilm_matches_the_original(minilm, tmp_path, precision):
     from sentence_transformers import SentenceTransformer
@@ -215,6 +220,7 @@ def test_minilm_matches_the_original(minilm, tmp_path, precision):
     assert cosines(vectors(folder), original).min() >= {"balanced": 0.99, "exact": 0.9999}[precision]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["cls", "lasttoken", ("mean", "max")], ids=str)
 def test_other_poolings_match_the_original(save_sentence_model, tmp_path, pooling):
     checkpoint, original = save_sentence_model(pooling, normalize=pooling == "cls")

@@ -86,6 +86,7 @@ def export(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["org/small", "org/small@v1"])
 def test_a_model_is_fetched_and_its_commit_recorded(hub, export, model):
     done = export(model, hub)
@@ -95,6 +96,7 @@ def test_a_model_is_fetched_and_its_commit_recorded(hub, export, model):
     assert (manifest["model"]["source"], manifest["model"]["revision"]) == ("hub", COMMIT)
 
 
+@pytest.mark.slow
 def test_a_private_model_needs_the_token_of_the_environment(hub, export):
     assert "if it is private, set HF_TOKEN" in export("private/small", hub).stderr
     assert export("private/small", hub, HF_TOKEN=TOKEN).returncode == 0
