@@ -1,0 +1,457 @@
+"""TEI's routes over HTTP: paths, fields, statuses and bodies, validated by TEI's own description."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.runtime.tei import validate
+
+LONG = "word " * 600
+
+
+def post(http, path, **body):
+    return http.post(path, json=body)
+
+
+def cosine(a, b) -> float:
+    return float(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+class TestEmbed:
+    @pytest.mark.parametrize("path", ["/embed", "/", "/invocations"])
+    def test_gives_a_unit_vector_for_each_text(self, http, path):
+        response = post(http, path, inputs=["First text", "Second text"])
+        assert response.status_code == 200
+        vectors = np.array(response.json())
+        assert vectors.shape == (2, 384)
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-6)
+
+    def test_takes_one_text_as_a_list_of_one(self, http):
+        one, many = post(http, "/embed", inputs="First text"), post(http, "/embed", inputs=["First text"])
+        validate(one)
+        assert one.json() == many.json()
+
+    def test_a_vector_does_not_depend_on_the_texts_beside_it(self, http):
+        alone = post(http, "/embed", inputs="First text").json()[0]
+        assert post(http, "/embed", inputs=["Something else", "First text", LONG[:900]]).json()[1] == alone
+
+    def test_token_ids_are_taken_as_they_are(self, http):
+        tokens = post(http, "/tokenize", inputs="First text").json()[0]
+        ids = [token["id"] for token in tokens]
+        expected = post(http, "/embed", inputs="First text").json()
+        assert post(http, "/embed", inputs=ids).json() == expected
+        assert post(http, "/embed", inputs=[ids, ids]).json() == expected * 2
+        assert post(http, "/embed", inputs=["First text", ids]).json() == expected * 2
+
+    def test_normalize_false_gives_the_same_direction(self, http):
+        raw = np.array(post(http, "/embed", inputs="First text", normalize=False).json()[0])
+        unit = post(http, "/embed", inputs="First text").json()[0]
+        assert np.linalg.norm(raw) != pytest.approx(1, abs=0.01)
+        assert raw / np.linalg.norm(raw) == pytest.approx(unit, abs=1e-6)
+
+    def test_a_prompt_is_put_before_the_text(self, http):
+        prompted = post(http, "/embed", inputs="first text", prompt_name="query")
+        validate(prompted)
+        assert prompted.json() == post(http, "/embed", inputs="query: first text").json()
+
+    def test_a_prompt_before_token_ids(self, http):
+        ids = [token["id"] for token in post(http, "/tokenize", inputs="first text").json()[0]]
+        prompted = post(http, "/embed", inputs=ids, prompt_name="query")
+        assert prompted.json() == post(http, "/embed", inputs="query: first text").json()
+
+    def test_dimensions_are_the_first_and_unit_length_again(self, http):
+        full = np.array(post(http, "/embed", inputs="First text").json()[0])
+        short = post(http, "/embed", inputs="First text", dimensions=64)
+        validate(short)
+        assert short.json()[0] == pytest.approx(full[:64] / np.linalg.norm(full[:64]), abs=1e-6)
+        assert post(http, "/embed", inputs="First text", dimensions=384).json()[0] == full.tolist()
+
+    def test_dimensions_without_normalize_are_only_cut_off(self, http):
+        full = post(http, "/embed", inputs="First text", normalize=False).json()[0]
+        assert post(http, "/embed", inputs="First text", normalize=False, dimensions=5).json()[0] == full[:5]
+
+    @pytest.mark.parametrize("dimensions", [0, -1, 385, 10**30])
+    def test_dimensions_out_of_range_are_an_error(self, http, dimensions):
+        response = post(http, "/embed", inputs="First text", dimensions=dimensions)
+        assert response.status_code in (413, 422)
+        validate(response)
+
+    def test_a_long_text_is_an_error_with_its_length(self, http):
+        response = post(http, "/embed", inputs=LONG)
+        validate(response)
+        assert response.status_code == 413
+        assert response.json() == {
+            "error": "Input validation error: `inputs` must have less than 512 tokens. Given: 602",
+            "error_type": "Validation",
+        }
+
+    @pytest.mark.parametrize(("direction", "rest"), [("Right", "first " * 510), ("Left", "last " * 510)])
+    def test_truncate_cuts_off_a_side(self, http, direction, rest):
+        text = "first " * 510 + "last " * 510
+        response = post(http, "/embed", inputs=text, truncate=True, truncation_direction=direction)
+        validate(response)
+        assert response.json() == post(http, "/embed", inputs=rest.strip()).json()
+
+    def test_truncate_says_what_auto_truncate_says_otherwise(self, serve):
+        http = serve(long_texts="truncate")
+        assert http.get("/info").json()["auto_truncate"] is True
+        assert post(http, "/embed", inputs=LONG).status_code == 200
+        assert post(http, "/embed", inputs=LONG, truncate=None).status_code == 200
+        assert post(http, "/embed", inputs=LONG, truncate=False).status_code == 413
+
+    @pytest.mark.parametrize("inputs", [[], "", [""], ["a", ""], [[]], ["a", []]])
+    def test_nothing_is_an_empty_error(self, http, inputs):
+        response = post(http, "/embed", inputs=inputs)
+        validate(response)
+        assert response.status_code == 400
+        assert response.json()["error_type"] == "Empty"
+
+    def test_an_unknown_prompt_is_an_error_that_lists_those_there_are(self, http):
+        response = post(http, "/embed", inputs="a", prompt_name="nope")
+        validate(response)
+        assert response.status_code == 413
+        assert "`query`, `passage`" in response.json()["error"]
+
+    def test_a_token_that_does_not_exist(self, http):
+        response = post(http, "/embed", inputs=[0, 4_000_000_000, 2])
+        validate(response)
+        assert response.status_code == 422
+        assert response.json()["error_type"] == "Tokenizer"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"inputs": None},
+            {"inputs": 1},
+            {"inputs": {"text": "a"}},
+            {"inputs": [["a"]]},
+            {"inputs": ["a", 1]},
+            {"inputs": [1, [2]]},
+            {"inputs": [-1]},
+            {"inputs": [1.5]},
+            {"inputs": [2**32]},
+            {"inputs": "a", "normalize": "yes"},
+            {"inputs": "a", "normalize": None},
+            {"inputs": "a", "truncate": 1},
+            {"inputs": "a", "truncation_direction": "up"},
+            {"inputs": "a", "dimensions": "3"},
+            {"inputs": "a", "precision": "float16"},
+            {"inputs": "a", "long_texts": "split"},
+            [],
+            "text",
+            None,
+        ],
+        ids=json.dumps,
+    )
+    def test_a_wrong_type_is_unprocessable(self, http, body):
+        response = http.post("/embed", content=json.dumps(body), headers={"content-type": "application/json"})
+        assert response.status_code == 422
+        assert response.json()["error"]
+        validate(response)
+
+    def test_fields_that_are_not_known_are_ignored_as_by_tei(self, http):
+        assert post(http, "/embed", inputs="a", whatever=1).status_code == 200
+
+    def test_tells_the_work_in_headers(self, http):
+        headers = post(http, "/embed", inputs=["First text", "é"]).headers
+        assert headers["x-compute-characters"] == "11"
+        assert headers["x-compute-tokens"] == "7"
+        assert {"x-compute-time", "x-total-time", "x-tokenization-time", "x-queue-time", "x-inference-time"} <= {
+            *headers
+        }
+
+
+class TestPrecision:
+    """Against sentence-transformers' own ``quantize_embeddings``."""
+
+    @pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
+    @pytest.mark.parametrize("dimensions", [384, 100])
+    def test_is_that_of_sentence_transformers(self, http, precision, dimensions):
+        from sentence_transformers.util.quantization import quantize_embeddings
+
+        inputs = ["First text", "query: Wie wird das Wetter?", "水", "x" * 300]
+        vectors = np.array(post(http, "/embed", inputs=inputs, dimensions=dimensions).json(), dtype=np.float32)
+        high = np.full(dimensions, 5 / np.sqrt(dimensions), dtype=np.float32)
+        expected = quantize_embeddings(vectors, precision, ranges=np.vstack([-high, high]))
+        given = post(http, "/embed", inputs=inputs, dimensions=dimensions, precision=precision)
+        validate(given)
+        # A number on the edge of two steps may fall to either side.
+        assert np.abs(np.array(given.json()) - expected).max() <= (1 if precision.endswith("int8") else 0)
+        assert np.mean(np.array(given.json()) == expected) > 0.999
+
+    def test_int8_keeps_cosines(self, http):
+        inputs = [
+            "query: cats",
+            "passage: A kitten sleeps.",
+            "passage: The bank is closed.",
+            "passage: Die Katze schläft.",
+        ]
+        exact = np.array(post(http, "/embed", inputs=inputs).json())
+        quantized = np.array(post(http, "/embed", inputs=inputs, precision="int8").json())
+        for vector, small in zip(exact[1:], quantized[1:], strict=True):
+            assert cosine(quantized[0], small) == pytest.approx(cosine(exact[0], vector), abs=0.005)
+
+    def test_int8_needs_unit_vectors(self, http):
+        response = post(http, "/embed", inputs="a", precision="int8", normalize=False)
+        assert response.status_code == 413
+        assert "normalize" in response.json()["error"]
+
+
+class TestEmbedAll:
+    def test_gives_a_vector_for_each_token(self, http, reference):
+        response = post(http, "/embed_all", inputs=["First text", "Ein zweiter"])
+        validate(response)
+        for text, vectors in zip(["First text", "Ein zweiter"], response.json(), strict=True):
+            expected = reference.encode(text, output_value="token_embeddings").numpy()
+            assert np.shape(vectors) == expected.shape
+            for vector, exact in zip(vectors, expected, strict=True):
+                assert cosine(vector, exact) > 0.98
+
+    def test_its_mean_is_the_vector_of_the_text(self, http):
+        tokens = np.array(post(http, "/embed_all", inputs="First text").json()[0])
+        vector = post(http, "/embed", inputs="First text", normalize=False).json()[0]
+        assert tokens.mean(axis=0) == pytest.approx(vector, abs=1e-5)
+
+    def test_takes_prompts_and_truncates(self, http):
+        prompted = post(http, "/embed_all", inputs="text", prompt_name="query").json()
+        assert prompted == post(http, "/embed_all", inputs="query: text").json()
+        assert len(post(http, "/embed_all", inputs=LONG, truncate=True).json()[0]) == 512
+        validate(response := post(http, "/embed_all", inputs=LONG))
+        assert response.status_code == 413
+
+    def test_what_would_not_fit_is_refused_before_it_is_computed(self, http):
+        response = post(http, "/embed_all", inputs=["word " * 500] * 5)
+        validate(response)
+        assert response.status_code == 413
+        assert "the first 1 fit" in response.json()["error"]
+        assert float(response.elapsed.total_seconds()) < 1
+
+
+class TestSimilarity:
+    SENTENCES = ("A kitten sleeps.", "The bank is closed.", "Die Katze schläft.")
+
+    def test_gives_cosines(self, http, reference):
+        inputs = {"source_sentence": "A cat is sleeping.", "sentences": [*self.SENTENCES]}
+        response = post(http, "/similarity", inputs=inputs)
+        validate(response)
+        source, *others = reference.encode(["A cat is sleeping.", *self.SENTENCES])
+        assert response.json() == pytest.approx([cosine(source, other) for other in others], abs=0.02)
+
+    def test_takes_parameters(self, http):
+        inputs = {"source_sentence": "cat", "sentences": [LONG]}
+        assert post(http, "/similarity", inputs=inputs).status_code == 413
+        parameters = {"truncate": True, "truncation_direction": "Left", "prompt_name": "query"}
+        response = post(http, "/similarity", inputs=inputs, parameters=parameters)
+        validate(response)
+        assert response.status_code == 200
+        assert post(http, "/similarity", inputs=inputs, parameters=None).status_code == 413
+
+    def test_no_sentences(self, http):
+        response = post(http, "/similarity", inputs={"source_sentence": "cat", "sentences": []})
+        validate(response)
+        assert response.status_code == 400
+        assert response.json() == {
+            "error": "Input validation error: `inputs.sentences` cannot be empty",
+            "error_type": "Empty",
+        }
+
+
+class TestTokens:
+    def test_tokenize_gives_ids_and_places_in_bytes(self, http, checkpoint):
+        from transformers import AutoTokenizer
+
+        text = "Grüße, 世界 🎉"
+        response = post(http, "/tokenize", inputs=text)
+        validate(response)
+        (tokens,) = response.json()
+        assert [token["id"] for token in tokens] == AutoTokenizer.from_pretrained(checkpoint)(text)["input_ids"]
+        assert tokens[0] == {"id": 0, "text": "<s>", "special": True, "start": None, "stop": None}
+        for token in tokens[1:-1]:
+            assert text.encode()[token["start"] : token["stop"]].decode() == token["text"]
+
+    def test_tokenize_gives_the_places_that_tei_gives(self, http):
+        """TEI's own test of XLM-RoBERTa's tokenizer has these (``core/src/tokenization.rs``)."""
+        (tokens,) = post(http, "/tokenize", inputs="这是一个文本向量化的测试句子").json()
+        places = [(token["start"], token["stop"]) for token in tokens[1:-1]]
+        assert places == [(0, 3), (0, 12), (12, 18), (18, 21), (21, 24), (24, 30), (30, 36), (36, 39), (39, 42)]
+
+    def test_tokenize_without_special_tokens_and_with_a_prompt(self, http):
+        bare = post(http, "/tokenize", inputs=["text"], add_special_tokens=False, prompt_name="query").json()[0]
+        assert not any(token["special"] for token in bare)
+        assert "".join(token["text"] for token in bare) == "query:text"
+
+    def test_decode_takes_it_back(self, http):
+        text = "Grüße, 世界 🎉"
+        ids = [token["id"] for token in post(http, "/tokenize", inputs=text).json()[0]]
+        response = post(http, "/decode", ids=ids)
+        validate(response)
+        assert response.json() == [text]
+        assert post(http, "/decode", ids=[ids, ids]).json() == [text, text]
+        assert post(http, "/decode", ids=ids, skip_special_tokens=False).json() == [f"<s> {text}</s>"]
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/tokenize", {"inputs": []}),
+            ("/tokenize", {"inputs": ""}),
+            ("/decode", {"ids": []}),
+            ("/decode", {"ids": [[1], []]}),
+        ],
+    )
+    def test_nothing_is_an_empty_error(self, http, path, body):
+        response = http.post(path, json=body)
+        validate(response)
+        assert (response.status_code, response.json()["error_type"]) == (400, "Empty")
+
+    def test_what_is_too_much(self, http):
+        assert post(http, "/tokenize", inputs="a " * 70_000).status_code == 413
+        response = post(http, "/tokenize", inputs=["a b c d " * 10_000] * 20)
+        assert response.status_code == 413
+        validate(response)
+
+
+class TestModelHeads:
+    @pytest.mark.parametrize(
+        ("path", "body", "message"),
+        [
+            ("/rerank", {"query": "a", "texts": ["b"]}, "model is not a re-ranker model"),
+            ("/predict", {"inputs": "a"}, "Model is not a classifier model"),
+            ("/predict", {"inputs": [["a", "b"], ["c"]]}, "Model is not a classifier model"),
+            ("/embed_sparse", {"inputs": "a"}, "Model is not an embedding model with SPLADE pooling"),
+        ],
+    )
+    def test_what_the_model_has_no_head_for(self, http, path, body, message):
+        response = http.post(path, json=body)
+        validate(response)
+        assert response.status_code == 424
+        assert response.json() == {"error": f"Backend error: {message}", "error_type": "Backend"}
+
+    def test_rerank_of_nothing(self, http):
+        validate(response := http.post("/rerank", json={"query": "a", "texts": []}))
+        assert response.status_code == 400
+
+
+class TestService:
+    @pytest.mark.parametrize("path", ["/health", "/", "/ping"])
+    def test_health(self, http, path):
+        response = http.get(path)
+        assert (response.status_code, response.content) == (200, b"")
+
+    def test_info(self, http):
+        response = http.get("/info")
+        validate(response)
+        info = response.json()
+        assert info["model_id"] == info["served_model_name"] == "intfloat/multilingual-e5-small"
+        assert info["model_type"] == {"embedding": {"pooling": "mean"}}
+        assert (info["max_input_length"], info["dimensions"], info["max_client_batch_size"]) == (512, 384, 2048)
+        assert info["prompts"] == {"query": "query: ", "passage": "passage: "}
+
+    def test_metrics_are_prometheus_text(self, serve):
+        from prometheus_client.parser import text_string_to_metric_families
+
+        http = serve()
+        post(http, "/embed", inputs=["a", "b"])
+        post(http, "/embed", inputs="a")
+        post(http, "/embed", inputs="")
+        families = {family.name: family for family in text_string_to_metric_families(http.get("/metrics").text)}
+        samples = {(s.name, *s.labels.values()): s.value for family in families.values() for s in family.samples}
+        assert samples["te_request_count_total", "batch"] == samples["te_request_count_total", "single"] == 1
+        assert samples["te_embed_count_total",] == 3
+        assert samples["te_request_failure_total", "validation"] == 1
+        assert samples["te_request_duration_count",] == 2
+        assert samples["te_request_duration_bucket", "+Inf"] == 2
+        assert families["te_request_duration"].type == "histogram"
+
+
+class TestLimits:
+    def test_texts(self, serve):
+        http = serve(max_texts=3)
+        assert post(http, "/embed", inputs=["a"] * 3).status_code == 200
+        for path, body in [
+            ("/embed", {"inputs": ["a"] * 4}),
+            ("/embed_all", {"inputs": ["a"] * 4}),
+            ("/tokenize", {"inputs": ["a"] * 4}),
+            ("/decode", {"ids": [[1]] * 4}),
+            ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 3}}),
+        ]:
+            response = http.post(path, json=body)
+            validate(response)
+            assert response.status_code == 413
+            assert response.json()["error"].endswith("batch size 4 > maximum allowed batch size 3")
+
+    def test_tokens(self, serve):
+        http = serve(max_tokens=10)
+        assert post(http, "/embed", inputs=["a", "a", "a"]).status_code == 200
+        response = post(http, "/embed", inputs=["a", "a", "a", "a"])
+        assert response.status_code == 413
+        assert "the 10 tokens that a request may have" in response.json()["error"]
+
+    def test_body(self, serve):
+        http = serve(max_body_bytes=100)
+        response = post(http, "/embed", inputs="a" * 100)
+        assert response.status_code == 413
+        assert "100 bytes" in response.json()["error"]
+
+    def test_a_batch_whose_answer_would_not_fit_is_told_how_many_do(self, http):
+        response = post(http, "/embed", inputs=["a"] * 1500)
+        validate(response)
+        assert response.status_code == 413
+        fit = int(response.json()["error"].split(" fit,")[0].split()[-1])
+        assert 900 < fit < 1500
+        assert response.elapsed.total_seconds() < 0.5
+        assert post(http, "/embed", inputs=["a"] * 1500, precision="binary").status_code == 200
+        assert post(http, "/embed", inputs=["a"] * 1500, dimensions=128).status_code == 200
+        assert post(http, "/embed", inputs=["a"] * fit).status_code == 200
+
+
+class TestWindows:
+    def test_a_long_text_is_the_mean_of_its_windows(self, http, embedder):
+        words = [f"word{number}" for number in range(500)]
+        text = " ".join(words)
+        response = post(http, "/embed", inputs=text, long_texts="window", window_overlap=100)
+        ids = embedder.tokenize(text)
+        size, windows, start = 510, [], 0
+        while True:
+            windows.append([0, *ids[start : start + size], 2])
+            if start + size >= len(ids):
+                break
+            start += size - 100
+        assert len(windows) > 2
+        vectors = np.array([embedder.embed(window, False) for window in windows], dtype=np.float64)
+        mean = (vectors * np.array([[len(window)] for window in windows])).sum(axis=0)
+        assert response.json()[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
+
+    def test_every_window_has_the_prompt(self, http, reference):
+        """Windows of whole sentences, so that the original model can be given their text."""
+        sentence = "the ship " * 20  # 40 tokens
+        text = (sentence * 30).strip()
+        response = post(http, "/embed", inputs=text, long_texts="window", window_overlap=0, prompt_name="passage")
+        expected = reference.encode("passage: " + (sentence * 12).strip())
+        assert cosine(response.json()[0], expected) > 0.99
+
+    def test_a_short_text_is_not_windowed(self, http):
+        given = post(http, "/embed", inputs="short", long_texts="window").json()
+        assert given == post(http, "/embed", inputs="short").json()
+
+    def test_is_a_setting_too(self, serve):
+        http = serve(long_texts="window", window_overlap=10)
+        assert http.get("/info").json()["long_texts"] == "window"
+        assert post(http, "/embed", inputs=LONG).status_code == 200
+        assert post(http, "/embed", inputs=LONG, truncate=False).status_code == 413
+        assert post(http, "/embed", inputs=LONG, long_texts="error").status_code == 413
+        assert post(http, "/embed_all", inputs=LONG).status_code == 413
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"window_overlap": 510}, "less than 510"),
+            ({"window_overlap": 508, "prompt_name": "query"}, "less than the 507 tokens"),
+            ({"truncate": True}, "contradict"),
+        ],
+    )
+    def test_what_cannot_be(self, http, options, message):
+        response = post(http, "/embed", inputs=LONG, long_texts="window", **options)
+        assert response.status_code == 413
+        assert message in response.json()["error"]
