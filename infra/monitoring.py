@@ -63,6 +63,13 @@ class ServiceMonitoring(Construct):
         publishers = [iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "budgets")]
         for publisher in publishers:
             topic.grant_publish(publisher)
+        if encryption_key:
+            # A key that was brought along says so in its own policy.
+            encryption_key.add_to_resource_policy(
+                iam.PolicyStatement(
+                    principals=publishers, actions=["kms:Decrypt", "kms:GenerateDataKey*"], resources=["*"]
+                )
+            )
         return topic
 
     def _alarms(self) -> dict[str, cloudwatch.Alarm]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from infra.config import read_configuration
 from model_export.settings import PROJECT
 from runtime.manifest import (
@@ -104,6 +105,7 @@ def assembly(
     """The cloud assembly with one stack for each case. cdk-nag looks at them while they are synthesized."""
     from aws_cdk import App, Validations
     from cdk_nag import AwsSolutionsChecks
+
     from infra.stack import EmbeddingsStack
 
     folder = tmp_path_factory.mktemp("assembly")
@@ -127,3 +129,17 @@ def _read(assembly: Path, name: str, overrides: Mapping[str, Any]) -> Template:
     template = json.loads((assembly / f"{stack}.template.json").read_text())
     assets = json.loads((assembly / f"{stack}.assets.json").read_text())
     return template | {"Images": [image["source"] for image in assets["dockerImages"].values()]}
+
+
+def resources(template: Template, kind: str, prefix: str = "") -> dict[str, Any]:
+    """The resources of a CloudFormation type whose logical ids start with ``prefix``, by id."""
+    return {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind and name.startswith(prefix)
+    }
+
+
+def properties(template: Template, kind: str, prefix: str = "") -> list[dict[str, Any]]:
+    """Their properties."""
+    return [resource["Properties"] for resource in resources(template, kind, prefix).values()]

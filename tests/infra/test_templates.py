@@ -15,7 +15,6 @@ VERSION = re.compile(r"(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}")
 """Logical id of the function's version: it ends with a hash of the function, image included."""
 
 
-
 def stable(template: Template) -> Template:
     """``template`` without what changes with every change of the runtime."""
     text = VERSION.sub(r"\1<hash>", ASSET.sub("<asset>", json.dumps(template)))

@@ -1,0 +1,133 @@
+"""What is watched: the names agree with what the runtime writes, and alarms and dashboard say what they should."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.metrics import NAMESPACE
+from infra.prices import COMPUTE, USD_PER_REQUEST
+from runtime import telemetry
+
+from .conftest import Template, properties, resources
+
+
+def dashboard(template: Template) -> dict[str, Any]:
+    """The dashboard's body, with its references filled in by their names."""
+    (body,) = properties(template, "AWS::CloudWatch::Dashboard")
+    parts = body["DashboardBody"]["Fn::Join"][1]
+    return json.loads("".join(part if isinstance(part, str) else next(iter(part.values()))[0] for part in parts))
+
+
+def metrics(template: Template) -> Iterator[tuple[str, str]]:
+    """Namespace and name of every metric that an alarm or the dashboard asks for."""
+    for alarm in properties(template, "AWS::CloudWatch::Alarm"):
+        for query in alarm.get("Metrics", [{"MetricStat": {"Metric": alarm}}]):
+            if "MetricStat" in query:
+                yield query["MetricStat"]["Metric"]["Namespace"], query["MetricStat"]["Metric"]["MetricName"]
+    for widget in dashboard(template)["widgets"]:
+        for metric in widget["properties"].get("metrics", []):
+            if isinstance(metric[0], str):
+                yield metric[0], metric[1]
+
+
+def alarm(template: Template, name: str) -> dict[str, Any]:
+    """The alarm of this name."""
+    (found,) = properties(template, "AWS::CloudWatch::Alarm", f"EmbeddingsMonitoring{name}")
+    return found
+
+
+def test_watched_metrics_are_those_that_are_written(templates: dict[str, Template]) -> None:
+    asked = set(metrics(templates["watched"]))
+
+    assert NAMESPACE == telemetry.NAMESPACE
+    assert {name for namespace, name in asked if namespace == NAMESPACE} <= set(telemetry.UNITS)
+    # AWS Lambda's own, by its developer guide ("Types of metrics for Lambda functions").
+    lambdas = {"Duration", "Errors", "Invocations", "Throttles", "Url5xxCount"}
+    assert {name for namespace, name in asked if namespace == "AWS/Lambda"} == lambdas
+
+
+def test_dashboard_answers_at_a_glance(templates: dict[str, Template]) -> None:
+    numbers, *graphs = dashboard(templates["watched"])["widgets"]
+
+    shown = json.dumps(numbers)
+    for word in ("requests", "tokens", "p50 ms", "p99 ms", "% cold", "dollars a million tokens", "dollars a month"):
+        assert word in shown
+    assert {"Alarms", "How many", "How fast, ms", "How many cold"} <= {graph["properties"]["title"] for graph in graphs}
+
+
+def test_alarms(templates: dict[str, Template]) -> None:
+    template = templates["watched"]
+
+    assert len(resources(template, "AWS::CloudWatch::Alarm")) == 5
+    assert alarm(template, "P99Duration")["ExtendedStatistic"] == "p99"
+    assert alarm(template, "P99Duration")["Threshold"] == 5000
+    assert alarm(template, "Memory")["Threshold"] == 0.9 * 1769
+    assert alarm(template, "Spend")["Threshold"] == 50
+    assert {found["TreatMissingData"] for found in properties(template, "AWS::CloudWatch::Alarm")} == {"notBreaching"}
+
+
+def test_alarms_tell_an_address_or_a_topic(templates: dict[str, Template]) -> None:
+    (topic,) = resources(templates["watched"], "AWS::SNS::Topic")
+    (subscription,) = properties(templates["watched"], "AWS::SNS::Subscription")
+
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "team@example.com")
+    for found in properties(templates["watched"], "AWS::CloudWatch::Alarm"):
+        assert found["AlarmActions"] == found["OKActions"] == [{"Ref": topic}]
+    assert not resources(templates["watched-topic"], "AWS::SNS::Topic")
+    for found in properties(templates["watched-topic"], "AWS::CloudWatch::Alarm"):
+        assert found["AlarmActions"] == ["arn:aws:sns:eu-central-1:123456789012:alarms"]
+
+
+def test_alarms_may_use_an_encrypted_topic(templates: dict[str, Template]) -> None:
+    (key,) = properties(templates["everything"], "AWS::KMS::Key")
+
+    (grant,) = (
+        statement
+        for statement in key["KeyPolicy"]["Statement"]
+        if isinstance(statement["Principal"].get("Service"), list)
+    )
+
+    assert sorted(grant["Principal"]["Service"]) == ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]
+    assert grant["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+
+
+def test_spend_is_estimated_by_list_price(templates: dict[str, Template]) -> None:
+    """The alarm's expression, computed for a day of 1,000 requests of one second each and 10 cold starts of two."""
+    expressions = {
+        query["Id"]: query["Expression"]
+        for query in alarm(templates["watched"], "Spend")["Metrics"]
+        if "Expression" in query
+    }
+    day = re.sub(r"FILL\((\w+), 0\)", r"\1", expressions["usd"])
+
+    usd = eval(day, {"busy": 1_000_000, "init": 20_000, "calls": 1_000})
+
+    assert usd == pytest.approx(1020 * 1769 / 1024 * COMPUTE["x86_64"].on_demand + 1_000 * USD_PER_REQUEST, rel=1e-4)
+    assert eval(expressions["expr_1"], {"usd": usd}) == pytest.approx(usd * 365 / 12, rel=1e-4)
+
+
+def test_spend_counts_provisioned_environments(templates: dict[str, Template]) -> None:
+    (usd,) = (
+        query["Expression"] for query in alarm(templates["everything"], "Spend")["Metrics"] if query["Id"] == "usd"
+    )
+
+    idle = eval(re.sub(r"FILL\((\w+), 0\)", r"\1", usd), {"busy": 0, "init": 0, "calls": 0})
+
+    assert idle == pytest.approx(86_400 * 1769 / 1024 * COMPUTE["x86_64"].provisioned, rel=1e-4)
+
+
+def test_budget(templates: dict[str, Template]) -> None:
+    (budget,) = properties(templates["budget"], "AWS::Budgets::Budget")
+    (topic,) = resources(templates["budget"], "AWS::SNS::Topic")
+
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": 20, "Unit": "USD"}
+    assert budget["Budget"]["TimeUnit"] == "MONTHLY"
+    told = [
+        (notice["Notification"]["NotificationType"], notice["Notification"]["Threshold"], notice["Subscribers"])
+        for notice in budget["NotificationsWithSubscribers"]
+    ]
+    subscribers = [{"SubscriptionType": "SNS", "Address": {"Ref": topic}}]
+    assert told == [("ACTUAL", 80, subscribers), ("FORECASTED", 100, subscribers)]

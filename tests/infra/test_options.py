@@ -1,0 +1,257 @@
+"""What each option does to the template, checked as a reviewer would check it by hand."""
+
+import json
+from typing import Any
+
+import pytest
+
+from runtime.settings import Settings
+
+from .cases import CASES
+from .conftest import Template, properties, resources
+
+ALIAS = "EmbeddingsLive8C55E27E"
+
+
+def function(template: Template) -> dict[str, Any]:
+    """The service's function."""
+    return properties(template, "AWS::Lambda::Function", "EmbeddingsFunction")[0]
+
+
+def environment(template: Template) -> dict[str, Any]:
+    """Its environment variables."""
+    return function(template)["Environment"]["Variables"]
+
+
+def test_default_is_private_bounded_and_free_while_idle(templates: dict[str, Template]) -> None:
+    kinds = [resource["Type"] for resource in templates["default"]["Resources"].values()]
+
+    assert sorted(kinds) == [
+        "AWS::IAM::Policy",
+        "AWS::IAM::Role",
+        "AWS::Lambda::Alias",
+        "AWS::Lambda::Function",
+        "AWS::Lambda::Url",
+        "AWS::Lambda::Version",
+        "AWS::Logs::LogGroup",
+    ]
+    assert properties(templates["default"], "AWS::Lambda::Url")[0]["AuthType"] == "AWS_IAM"
+    assert function(templates["default"])["ReservedConcurrentExecutions"] == 10
+
+
+def test_outputs_say_how_to_call(templates: dict[str, Template]) -> None:
+    signed, keyed, open_ = (
+        json.dumps(templates[case]["Outputs"]["TryIt"]["Value"]) for case in ("default", "api-key", "public")
+    )
+
+    assert set(templates["default"]["Outputs"]) == {"Url", "FunctionName", "LogGroup", "TryIt"}
+    assert "--aws-sigv4" in signed and "Bearer" not in signed
+    assert "Bearer $(aws secretsmanager get-secret-value" in keyed and "--aws-sigv4" not in keyed
+    assert "--aws-sigv4" not in open_ and "Bearer" not in open_
+    assert "ApiKeySecret" in templates["api-key"]["Outputs"]
+
+
+def test_size(templates: dict[str, Template]) -> None:
+    chosen = function(templates["size"])
+
+    assert chosen["MemorySize"] == 3008
+    assert chosen["Timeout"] == 120
+    assert chosen["EphemeralStorage"] == {"Size": 1024}
+    assert chosen["ReservedConcurrentExecutions"] == 2
+    assert "ReservedConcurrentExecutions" not in function(templates["unreserved"])
+
+
+def test_architecture_is_that_of_the_image(templates: dict[str, Template]) -> None:
+    assert function(templates["default"])["Architectures"] == ["x86_64"]
+    assert templates["default"]["Images"][0]["platform"] == "linux/amd64"
+    assert function(templates["arm64"])["Architectures"] == ["arm64"]
+    assert templates["arm64"]["Images"][0]["platform"] == "linux/arm64"
+
+
+def test_image_is_built_as_configured(templates: dict[str, Template]) -> None:
+    image = templates["build"]["Images"][0]
+
+    assert image["dockerBuildArgs"] == {"MODEL": "build/model/small", "BASE_IMAGE": "registry.example.com/python:3.13"}
+    assert image["dockerBuildSecrets"] == {
+        "pip_conf": "src=/etc/pip.conf",
+        "ca_bundle": "src=/etc/ssl/certs/ca-certificates.crt",
+    }
+
+
+def test_existing_image_is_not_built(templates: dict[str, Template]) -> None:
+    assert templates["existing-image"]["Images"] == []
+    assert "/embeddings@sha256:" + "a" * 64 in json.dumps(function(templates["existing-image"])["Code"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_runtime_understands_what_it_is_told(case: str, templates: dict[str, Template]) -> None:
+    told = {
+        name: value if isinstance(value, str) else "a-reference" for name, value in environment(templates[case]).items()
+    }
+
+    known = {f"EMBEDDINGS_{field.upper()}" for field in Settings.__struct_fields__}
+    assert set(told) <= known
+    Settings.from_environment(told)
+
+
+def test_serving_defaults_reach_the_runtime(templates: dict[str, Template]) -> None:
+    settings = Settings.from_environment(environment(templates["serving"]))
+
+    assert settings.default_prompt == "query"
+    assert (settings.long_texts, settings.window_overlap) == ("window", 32)
+    assert (settings.max_texts, settings.max_tokens, settings.max_body_bytes) == (16, 4096, 65536)
+    assert (settings.served_model_name, settings.threads) == ("e5", 1)
+
+
+def test_principals_may_call_by_url_and_directly(templates: dict[str, Template]) -> None:
+    grants = properties(templates["principals"], "AWS::Lambda::Permission")
+
+    account = [grant for grant in grants if grant["Principal"] == "210987654321"]
+    assert account == [
+        {
+            "Action": "lambda:InvokeFunctionUrl",
+            "FunctionName": {"Ref": ALIAS},
+            "FunctionUrlAuthType": "AWS_IAM",
+            "Principal": "210987654321",
+        },
+        {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": {"Ref": ALIAS},
+            "InvokedViaFunctionUrl": True,
+            "Principal": "210987654321",
+        },
+        {"Action": "lambda:InvokeFunction", "FunctionName": {"Ref": ALIAS}, "Principal": "210987654321"},
+    ]
+    assert sum(grant["Principal"] == "arn:aws:iam::210987654321:role/caller" for grant in grants) == 3
+    assert sum(grant.get("PrincipalOrgID") == "o-a1b2c3d4e5" for grant in grants) == 3
+    assert len(grants) == 9
+
+
+def test_api_key_is_random_and_read_by_the_function(templates: dict[str, Template]) -> None:
+    (secret,) = resources(templates["api-key"], "AWS::SecretsManager::Secret")
+    generated = templates["api-key"]["Resources"][secret]["Properties"]["GenerateSecretString"]
+
+    assert generated == {"PasswordLength": 48, "ExcludePunctuation": True}
+    assert environment(templates["api-key"]) == {
+        "EMBEDDINGS_AUTH": "api_key",
+        "EMBEDDINGS_API_KEY_SECRET_ARN": {"Ref": secret},
+        "EMBEDDINGS_API_KEY_REFRESH_SECONDS": "60",
+    }
+
+
+def test_api_key_brought_along_is_not_created(templates: dict[str, Template]) -> None:
+    arn = CASES["api-key-brought"]["api_key_secret_arn"]
+
+    assert not resources(templates["api-key-brought"], "AWS::SecretsManager::Secret")
+    assert environment(templates["api-key-brought"])["EMBEDDINGS_API_KEY_SECRET_ARN"] == arn
+
+
+def test_browsers_may_call_from_named_origins_only(templates: dict[str, Template]) -> None:
+    assert "Cors" not in properties(templates["default"], "AWS::Lambda::Url")[0]
+    cors = properties(templates["api-key"], "AWS::Lambda::Url")[0]["Cors"]
+    assert cors["AllowOrigins"] == ["https://example.com"]
+    assert {"authorization", "content-type"} <= set(cors["AllowHeaders"])
+
+
+def test_logs(templates: dict[str, Template]) -> None:
+    assert function(templates["default"])["LoggingConfig"]["LogFormat"] == "JSON"
+    assert properties(templates["default"], "AWS::Logs::LogGroup")[0]["RetentionInDays"] == 30
+    assert function(templates["logs"])["LoggingConfig"]["LogFormat"] == "Text"
+    assert properties(templates["logs"], "AWS::Logs::LogGroup")[0]["RetentionInDays"] == 365
+    assert environment(templates["logs"])["EMBEDDINGS_LOG_LEVEL"] == "WARNING"
+
+
+def test_key_encrypts_logs_environment_and_secret(templates: dict[str, Template]) -> None:
+    template = templates["key"]
+    (key,) = resources(template, "AWS::KMS::Key")
+    arn = {"Fn::GetAtt": [key, "Arn"]}
+
+    assert properties(template, "AWS::Logs::LogGroup")[0]["KmsKeyId"] == arn
+    assert function(template)["KmsKeyArn"] == arn
+    assert properties(template, "AWS::SecretsManager::Secret")[0]["KmsKeyId"] == arn
+    assert template["Resources"][key]["Properties"]["EnableKeyRotation"] is True
+
+
+def test_key_lets_cloudwatch_logs_use_it_for_this_account_only(templates: dict[str, Template]) -> None:
+    policy = properties(templates["key"], "AWS::KMS::Key")[0]["KeyPolicy"]["Statement"]
+    (logs,) = (statement for statement in policy if "logs." in json.dumps(statement["Principal"]))
+
+    condition = json.dumps(logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"])
+    assert "AWS::AccountId" in condition and ":log-group:*" in condition
+
+
+def test_vpc(templates: dict[str, Template]) -> None:
+    (group,) = resources(templates["vpc"], "AWS::EC2::SecurityGroup")
+
+    assert function(templates["vpc"])["VpcConfig"] == {
+        "SubnetIds": ["subnet-0a1b2c3d", "subnet-1a2b3c4d"],
+        "SecurityGroupIds": [{"Fn::GetAtt": [group, "GroupId"]}],
+    }
+    rules = templates["vpc"]["Resources"][group]["Properties"]
+    assert "SecurityGroupIngress" not in rules
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules["SecurityGroupEgress"]] == [(443, 443)]
+    assert not resources(templates["vpc-groups"], "AWS::EC2::SecurityGroup")
+    assert function(templates["vpc-groups"])["VpcConfig"]["SecurityGroupIds"] == ["sg-0a1b2c3d"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_url_is_that_of_the_alias_on_the_version_of_this_deployment(case: str, templates: dict[str, Template]) -> None:
+    template = templates[case]
+    (version,) = resources(template, "AWS::Lambda::Version")
+    (url,) = properties(template, "AWS::Lambda::Url")
+    alias = template["Resources"][ALIAS]["Properties"]
+
+    assert url["Qualifier"] == alias["Name"] == "live"
+    assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
+    assert template["Resources"][version]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+def test_provisioned_concurrency(templates: dict[str, Template]) -> None:
+    alias = templates["provisioned"]["Resources"][ALIAS]["Properties"]
+    (target,) = properties(templates["provisioned-schedule"], "AWS::ApplicationAutoScaling::ScalableTarget")
+
+    assert alias["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 5)
+    assert [(step["Schedule"], step["ScalableTargetAction"]) for step in target["ScheduledActions"]] == [
+        ("cron(0 7 ? * MON-FRI *)", {"MinCapacity": 5, "MaxCapacity": 5}),
+        ("cron(0 19 ? * MON-FRI *)", {"MinCapacity": 1, "MaxCapacity": 1}),
+    ]
+
+
+def test_gradual_shift_rolls_back_on_failures(templates: dict[str, Template]) -> None:
+    template = templates["canary"]
+    (group,) = resources(template, "AWS::CodeDeploy::DeploymentGroup")
+    (alarm,) = resources(template, "AWS::CloudWatch::Alarm")
+    settings = template["Resources"][group]["Properties"]
+
+    update = template["Resources"][ALIAS]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    assert update["DeploymentGroupName"] == {"Ref": group}
+    assert settings["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+    assert settings["AlarmConfiguration"] == {"Alarms": [{"Name": {"Ref": alarm}}], "Enabled": True}
+    assert "DEPLOYMENT_STOP_ON_ALARM" in settings["AutoRollbackConfiguration"]["Events"]
+
+
+def test_golden_check_comes_before_traffic(templates: dict[str, Template]) -> None:
+    template = templates["golden-check"]
+    (version,) = resources(template, "AWS::Lambda::Version")
+    (check,) = resources(template, "Custom::GoldenCheck")
+
+    assert check in template["Resources"][ALIAS]["DependsOn"]
+    asked = template["Resources"][check]["Properties"]
+    assert asked["Version"] == {"Ref": version}
+    assert json.loads(asked["Golden"]) == {"First text": [0.6, 0.8], "query: how far?": [1.0, 0.0]}
+
+
+def test_warm_up_calls_as_many_as_are_to_stay_warm(templates: dict[str, Template]) -> None:
+    rules = properties(templates["warm"], "AWS::Events::Rule")
+
+    assert {rule["ScheduleExpression"] for rule in rules} == {"rate(4 minutes)"}
+    targets = [target for rule in rules for target in rule["Targets"]]
+    assert [len(rule["Targets"]) for rule in rules] == [5, 2]
+    assert {target["Input"] for target in targets} == {'{"warm_up":{"hold_ms":75}}'}
+    assert {target["Arn"]["Ref"] for target in targets} == {ALIAS}
+
+
+def test_tracing(templates: dict[str, Template]) -> None:
+    assert function(templates["tracing"])["TracingConfig"] == {"Mode": "Active"}
+    assert "TracingConfig" not in function(templates["default"])
