@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, PermissionsBoundary, Stack, Tags
 from constructs import Construct
+
 from model_export.settings import PROJECT
 
 from .config import Configuration
