@@ -1,0 +1,215 @@
+"""What HTTP asks of any server, and what a Function URL makes of it."""
+
+import base64
+import gzip
+import json
+import zlib
+
+import pytest
+
+JSON = {"content-type": "application/json"}
+
+
+def event(
+    method="POST", path="/embed", body: str | None = None, headers: dict | None = None, base64_body=False
+) -> dict:
+    """A Function URL event, payload format 2.0."""
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {**JSON, **(headers or {})},
+        "requestContext": {"http": {"method": method, "path": path}, "requestId": "a-request"},
+        **({} if body is None else {"body": body}),
+        "isBase64Encoded": base64_body,
+    }
+
+
+class TestEvents:
+    def test_an_answer(self, application):
+        result = application(event(body='{"inputs": "a"}'))
+        assert result.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
+        assert result["statusCode"] == 200
+        assert result["headers"]["content-type"] == "application/json"
+        assert result["headers"]["x-request-id"] == "a-request"
+        assert len(json.loads(result["body"])[0]) == 384
+
+    def test_a_base64_body(self, application):
+        body = base64.b64encode('{"inputs": "é"}'.encode()).decode()
+        assert application(event(body=body, base64_body=True))["statusCode"] == 200
+
+    @pytest.mark.parametrize("body", ["é", "not base64!", "YQ", "YQ==YQ=="])
+    def test_a_body_that_is_no_base64(self, application, body):
+        result = application(event(body=body, base64_body=True))
+        assert result["statusCode"] == 400
+        assert "base64" in json.loads(result["body"])["error"]
+
+    def test_half_of_a_surrogate_pair(self, application):
+        assert application(event(body='{"inputs": "\ud800"}'))["statusCode"] == 400
+        assert application(event(body='{"inputs": "\\ud800"}'))["statusCode"] == 400
+        assert application({"inputs": "\ud800"})["error_type"] == "Tokenizer"
+
+    @pytest.mark.parametrize("name", ["Content-Type", "CONTENT-TYPE", "content-Type"])
+    def test_header_case(self, application, name):
+        request = event(body='{"inputs": "a"}')
+        request["headers"] = {name: "application/json"}
+        assert application(request)["statusCode"] == 200
+
+    def test_a_trailing_slash(self, application):
+        assert application(event(path="/embed/", body='{"inputs": "a"}'))["statusCode"] == 200
+
+    @pytest.mark.parametrize("missing", ["headers", "body", "rawPath", "isBase64Encoded", "version"])
+    def test_missing_parts(self, application, missing):
+        request = event(body='{"inputs": "a"}')
+        del request[missing]
+        assert application(request)["statusCode"] < 500
+
+
+class TestDirectInvocation:
+    def test_gives_vectors(self, application):
+        one, many = application({"inputs": "First text"}), application({"inputs": ["First text", "Second text"]})
+        assert [len(vector) for vector in many] == [384, 384]
+        assert one == many[:1]
+
+    def test_takes_the_fields_of_embed(self, application):
+        (vector,) = application({"inputs": "text", "dimensions": 8, "prompt_name": "query", "normalize": False})
+        assert len(vector) == 8
+
+    def test_numbers_have_as_few_digits_as_float32_needs(self, application):
+        assert len(json.dumps(application({"inputs": "First text"}))) < 5200
+
+    @pytest.mark.parametrize(
+        "invalid", [{}, {"inputs": 1}, [], "text", None, {"Records": [{"eventSource": "aws:sqs"}]}]
+    )
+    def test_an_error_is_a_result(self, application, invalid):
+        assert application(invalid).keys() == {"error", "error_type"}
+
+    def test_warm_up(self, embedder):
+        from tests.runtime.conftest import make_application
+
+        application = make_application(embedder)
+        assert application({"warm_up": {"hold_ms": 1}}) == {"cold_start": True}
+        assert application({"warm_up": {"hold_ms": 1}}) == {"cold_start": False}
+        assert application({"warm_up": {"hold_ms": -1}}).keys() == {"error", "error_type"}
+
+    def test_over_http_as_the_emulator_takes_it(self, http):
+        path = "/2015-03-31/functions/function/invocations"
+        vectors = http.post(path, json={"inputs": ["First text", "Second text"]}).json()
+        assert vectors == http.post("/embed", json={"inputs": ["First text", "Second text"]}).json()
+        assert http.post(path, content="{").status_code == 400
+
+
+class TestEncodings:
+    def test_gzip_in(self, http):
+        body = gzip.compress(b'{"inputs": "First text"}')
+        response = http.post("/embed", content=body, headers={**JSON, "content-encoding": "gzip"})
+        assert response.json() == http.post("/embed", json={"inputs": "First text"}).json()
+
+    @pytest.mark.parametrize(
+        "body", [b"no gzip", gzip.compress(b'{"inputs": "a"}')[:-4], gzip.compress(b"{}") * 2, b""]
+    )
+    def test_damaged_gzip(self, http, body):
+        response = http.post("/embed", content=body, headers={**JSON, "content-encoding": "gzip"})
+        assert response.status_code == 400
+        assert "gzip" in response.json()["error"]
+
+    def test_a_body_that_unfolds_to_gigabytes(self, http):
+        compressor = zlib.compressobj(9, wbits=31)
+        bomb = b"".join([*(compressor.compress(bytes(2**24)) for _ in range(64)), compressor.flush()])
+        response = http.post("/embed", content=bomb, headers={**JSON, "content-encoding": "gzip"})
+        assert response.status_code == 413
+
+    def test_other_encodings(self, http):
+        response = http.post("/embed", content=b"{}", headers={**JSON, "content-encoding": "br"})
+        assert response.status_code == 415
+
+    @pytest.mark.parametrize(
+        ("accept", "encoded"),
+        [("gzip", True), ("br, GZIP;q=0.5", True), ("*", True), ("gzip;q=0", False), ("identity", False), ("", False)],
+    )
+    def test_gzip_out(self, http, accept, encoded):
+        response = http.post("/embed", json={"inputs": "First text"}, headers={"accept-encoding": accept})
+        assert (response.headers.get("content-encoding") == "gzip") == encoded
+        assert len(response.json()[0]) == 384
+
+    def test_short_answers_are_not_compressed(self, http):
+        assert "content-encoding" not in http.get("/health", headers={"accept-encoding": "gzip"}).headers
+
+    @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "", "json"])
+    def test_content_type(self, http, content_type):
+        response = http.post("/embed", content=b'{"inputs": "a"}', headers={"content-type": content_type})
+        assert response.status_code == 415
+        assert "application/json" in response.json()["error"]
+
+    @pytest.mark.parametrize(
+        "content_type", ["application/json; charset=utf-8", "Application/JSON", "application/a+json"]
+    )
+    def test_content_types_that_are_json(self, http, content_type):
+        response = http.post("/embed", content=b'{"inputs": "a"}', headers={"content-type": content_type})
+        assert response.status_code == 200
+
+    @pytest.mark.parametrize(
+        "body", [b"", b"{", b'{"inputs": "\xff"}', b'{"inputs": NaN}', b'{"x": ' + b"[" * 100_000, b"\x00"]
+    )
+    def test_what_is_no_json(self, http, body):
+        response = http.post("/embed", content=body, headers=JSON)
+        assert response.status_code == 400
+        assert response.json()["error"].startswith("Failed to parse the request body as JSON")
+
+
+class TestMethods:
+    @pytest.mark.parametrize("path", ["/health", "/info", "/", "/v1/models", "/metrics", "/openapi.json", "/docs"])
+    def test_head_is_get_without_a_body(self, http, path):
+        get, head = http.get(path), http.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        if path != "/metrics":
+            assert head.headers["content-length"] == get.headers["content-length"]
+
+    def test_options(self, http):
+        response = http.options("/")
+        assert response.status_code == 204
+        assert set(response.headers["allow"].split(", ")) == {"GET", "POST", "HEAD", "OPTIONS"}
+
+    def test_a_method_that_is_not_allowed(self, http):
+        for method in ("GET", "PUT", "DELETE", "PATCH", "HEAD"):
+            response = http.request(method, "/embed")
+            assert response.status_code == 405
+            assert response.headers["allow"] == "POST, OPTIONS"
+
+    @pytest.mark.parametrize("path", ["/nope", "/embed/more", "/EMBED", "/v2/embed", "/%65mbed"])
+    def test_an_unknown_path(self, http, path):
+        response = http.post(path, json={"inputs": "a"})
+        assert response.status_code == 404
+        assert response.json()["error_type"] == "NotFound"
+
+    def test_a_body_without_a_length(self, http):
+        response = http.post("/embed", content=iter([b'{"inputs": "a"}']), headers=JSON)
+        assert response.status_code == 411
+
+    def test_more_than_lambda_lets_through(self, http):
+        assert http.post("/embed", content=b" " * 6_300_000, headers=JSON).status_code == 413
+
+
+PREFLIGHT = {"origin": "https://app.example", "access-control-request-method": "POST"}
+
+
+class TestCors:
+    def test_is_off_by_default(self, http):
+        response = http.post("/embed", json={"inputs": "a"}, headers={"origin": "https://app.example"})
+        assert "access-control-allow-origin" not in response.headers
+        assert "access-control-allow-origin" not in http.options("/embed", headers=PREFLIGHT).headers
+
+    @pytest.mark.parametrize(("origins", "allowed"), [(("https://app.example",), "https://app.example"), (("*",), "*")])
+    def test_lets_an_origin_in(self, serve, origins, allowed):
+        http = serve(cors_origins=origins)
+        preflight = http.options("/embed", headers=PREFLIGHT)
+        assert preflight.status_code == 204
+        assert preflight.headers["access-control-allow-origin"] == allowed
+        assert "content-type" in preflight.headers["access-control-allow-headers"]
+        response = http.post("/embed", json={"inputs": "a"}, headers={"origin": "https://app.example"})
+        assert response.headers["access-control-allow-origin"] == allowed
+
+    def test_keeps_others_out(self, serve):
+        http = serve(cors_origins=("https://app.example",))
+        response = http.options("/embed", headers={**PREFLIGHT, "origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in response.headers

@@ -1,0 +1,160 @@
+"""OpenAI's routes over HTTP, as raw requests; ``test_clients.py`` has its published client."""
+
+import base64
+
+import numpy as np
+import pytest
+
+MODEL = "intfloat/multilingual-e5-small"
+LONG = "word " * 600
+
+
+def embeddings(http, **body):
+    return http.post("/v1/embeddings", json={"model": MODEL, **body})
+
+
+def vectors(response) -> list[list[float]]:
+    assert response.status_code == 200
+    return [item["embedding"] for item in response.json()["data"]]
+
+
+def error(response) -> dict:
+    body = response.json()
+    assert body.keys() == {"error"}
+    assert body["error"].keys() == {"message", "type", "param", "code"}
+    return body["error"]
+
+
+class TestEmbeddings:
+    @pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings"])
+    def test_the_answer(self, http, path):
+        response = http.post(path, json={"model": MODEL, "input": ["First text", "Second text"], "user": "me"})
+        body = response.json()
+        assert body.keys() == {"object", "data", "model", "usage"}
+        assert (body["object"], body["model"]) == ("list", MODEL)
+        assert [(item["object"], item["index"]) for item in body["data"]] == [("embedding", 0), ("embedding", 1)]
+        assert vectors(response) == http.post("/embed", json={"inputs": ["First text", "Second text"]}).json()
+
+    def test_usage_counts_what_the_model_read(self, http):
+        tokens = http.post("/tokenize", json={"inputs": ["First text", "Second"]}).json()
+        usage = embeddings(http, input=["First text", "Second"]).json()["usage"]
+        assert usage == dict.fromkeys(["prompt_tokens", "total_tokens"], sum(map(len, tokens)))
+
+    def test_inputs_as_text_and_as_tokens(self, http):
+        ids = [token["id"] for token in http.post("/tokenize", json={"inputs": "First text"}).json()[0]]
+        expected = vectors(embeddings(http, input="First text"))
+        assert vectors(embeddings(http, input=ids)) == expected
+        assert vectors(embeddings(http, input=[ids, ids])) == expected * 2
+
+    def test_base64_is_little_endian_float32(self, http):
+        (encoded,) = vectors(embeddings(http, input="First text", encoding_format="base64"))
+        decoded = np.frombuffer(base64.b64decode(encoded), dtype="<f4")
+        assert decoded.tolist() == np.float32(vectors(embeddings(http, input="First text"))[0]).tolist()
+
+    def test_dimensions(self, http):
+        (short,) = vectors(embeddings(http, input="First text", dimensions=32))
+        assert short == http.post("/embed", json={"inputs": "First text", "dimensions": 32}).json()[0]
+
+    def test_a_prompt_by_the_models_name(self, http):
+        expected = http.post("/embed", json={"inputs": "text", "prompt_name": "query"}).json()
+        assert vectors(embeddings(http, input="text", model=f"{MODEL}:query")) == expected
+        assert vectors(embeddings(http, input="text", prompt_name="query")) == expected
+        assert vectors(embeddings(http, input="text", prompt_name="query", model=f"{MODEL}:query")) == expected
+
+    def test_two_prompts_contradict(self, http):
+        response = embeddings(http, input="text", prompt_name="passage", model=f"{MODEL}:query")
+        assert response.status_code == 400
+        assert error(response)["param"] == "prompt_name"
+
+    def test_without_a_model(self, http):
+        assert http.post("/v1/embeddings", json={"input": "text"}).status_code == 200
+
+    def test_long_texts(self, http):
+        windowed = http.post("/embed", json={"inputs": LONG, "long_texts": "window"}).json()
+        assert vectors(embeddings(http, input=LONG, long_texts="window")) == windowed
+        truncated = http.post("/embed", json={"inputs": LONG, "truncate": True}).json()
+        assert vectors(embeddings(http, input=LONG, truncate=True)) == truncated
+
+    def test_precision_as_numbers(self, http):
+        (packed,) = vectors(embeddings(http, input="text", precision="ubinary"))
+        assert packed == http.post("/embed", json={"inputs": "text", "precision": "ubinary"}).json()[0]
+        response = embeddings(http, input="text", precision="int8", encoding_format="base64")
+        assert response.status_code == 400
+        assert error(response)["param"] == "encoding_format"
+
+    def test_base64_fits_more(self, http):
+        response = embeddings(http, input=["a"] * 1500)
+        assert response.status_code == 400
+        message = error(response)["message"]
+        fit = int(message.rpartition("base64 ")[2].split()[0])
+        assert fit >= 2048
+        assert len(vectors(embeddings(http, input=["a"] * 1500, encoding_format="base64"))) == 1500
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("body", "param"),
+        [
+            ({"input": ""}, "input"),
+            ({"input": []}, "input"),
+            ({"input": LONG}, "input"),
+            ({"input": ["a"] * 2049}, "input"),
+            ({"input": {"text": "a"}}, "input"),
+            ({"input": ["a", 1]}, None),
+            ({"input": [2**31]}, "input"),
+            ({"input": "a", "dimensions": 0}, "dimensions"),
+            ({"input": "a", "dimensions": 385}, "dimensions"),
+            ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
+            ({"input": "a", "prompt_name": "nope"}, "prompt_name"),
+            ({}, None),
+        ],
+    )
+    def test_what_is_wrong_with_a_request_is_a_400(self, http, body, param):
+        response = embeddings(http, **body)
+        assert response.status_code == 400
+        told = error(response)
+        assert (told["type"], told["param"]) == ("invalid_request_error", param)
+        assert "`inputs`" not in told["message"]
+
+    def test_no_json(self, http):
+        response = http.post("/v1/embeddings", content="{", headers={"content-type": "application/json"})
+        assert response.status_code == 400
+        error(response)
+
+    @pytest.mark.parametrize("model", ["text-embedding-3-small", f"{MODEL}:nope", "", "nope:query"])
+    def test_a_model_that_is_not_served(self, http, model):
+        response = embeddings(http, input="a", model=model)
+        assert response.status_code == 404
+        assert error(response)["code"] == "model_not_found"
+
+    @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/embeddings", 405), ("GET", "/v1/nope", 404)])
+    def test_other_methods_and_paths(self, http, method, path, status):
+        response = http.request(method, path)
+        assert response.status_code == status
+        error(response)
+
+
+class TestModels:
+    def test_the_list_has_the_prompts(self, http):
+        body = http.get("/v1/models").json()
+        assert body["object"] == "list"
+        assert [model["id"] for model in body["data"]] == [MODEL, f"{MODEL}:query", f"{MODEL}:passage"]
+        assert all(model["object"] == "model" for model in body["data"])
+
+    @pytest.mark.parametrize("path", [MODEL, "intfloat%2Fmultilingual-e5-small", f"{MODEL}:query"])
+    def test_one(self, http, path):
+        body = http.get(f"/v1/models/{path}").json()
+        assert body["id"] == path.replace("%2F", "/")
+
+    def test_none(self, http):
+        response = http.get("/v1/models/nope")
+        assert response.status_code == 404
+        assert error(response)["code"] == "model_not_found"
+
+    def test_a_name_of_ones_own(self, serve):
+        http = serve(served_model_name="text-embedding-3-small")
+        response = embeddings(http, input="a", model="text-embedding-3-small")
+        assert response.json()["model"] == "text-embedding-3-small"
+        assert embeddings(http, input="a", model="text-embedding-3-small:query").status_code == 200
+        assert embeddings(http, input="a", model=MODEL).status_code == 200
+        assert http.get("/info").json()["served_model_name"] == "text-embedding-3-small"
