@@ -1,0 +1,237 @@
+"""Who may call: the key, its rotation, and how it is read from Secrets Manager."""
+
+import base64
+import json
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from runtime.auth import MISS_SECONDS, ApiKeyAuthenticator
+from runtime.secrets_manager import SecretError, read_secret, signed_headers
+from runtime.settings import Settings
+from runtime.startup import load
+
+ARN = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:key-AbCdEf"
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_SESSION_TOKEN": "TOKEN"}
+
+
+class Vault:
+    """A key that can be changed, a clock that can be set, and how often the key was read."""
+
+    def __init__(self, key: str = "first-key") -> None:
+        self.key: str | Exception = key
+        self.now = 1000.0
+        self.reads = 0
+        self.reported: list[Exception] = []
+
+    def read(self) -> str:
+        self.reads += 1
+        if isinstance(self.key, Exception):
+            raise self.key
+        return self.key
+
+    def authenticator(self) -> ApiKeyAuthenticator:
+        return ApiKeyAuthenticator(self.read, 300, self.reported.append, lambda: self.now)
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault()
+
+
+@pytest.fixture
+def http(vault, serve):
+    return serve(authenticator=vault.authenticator(), auth="api_key", api_key_secret_arn=ARN)
+
+
+def embed(http, key: str | None) -> int:
+    headers = {} if key is None else {"authorization": f"Bearer {key}".strip()}
+    return http.post("/embed", json={"inputs": "a"}, headers=headers).status_code
+
+
+class TestKey:
+    def test_lets_in_who_has_it(self, http):
+        assert embed(http, "first-key") == 200
+
+    @pytest.mark.parametrize("key", [None, "", "wrong", "first-ke", "first-key2", "FIRST-KEY", "é" * 9])
+    def test_keeps_out_who_has_not(self, http, key):
+        headers = {} if key is None else {"authorization": f"Bearer {key}".strip().encode()}
+        response = http.post("/embed", json={"inputs": "a"}, headers=headers)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"].startswith("Bearer")
+        assert response.json()["error_type"] == "Unauthorized"
+
+    @pytest.mark.parametrize("path", ["/health", "/", "/ping"])
+    def test_health_stays_open(self, http, vault, path):
+        assert http.get(path).status_code == 200
+        assert http.head(path).status_code == 200
+        assert vault.reads == 0
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", path)
+            for path in ("/info", "/metrics", "/docs", "/openapi.json", "/v1/models", "/v1/models/a", "/nope")
+        ]
+        + [
+            ("POST", path)
+            for path in ("/", "/invocations", "/embed_all", "/similarity", "/tokenize", "/decode", "/health")
+        ]
+        + [("POST", path) for path in ("/rerank", "/predict", "/embed_sparse", "/v1/embeddings", "/nope")]
+        + [("OPTIONS", "/embed"), ("PUT", "/embed")],
+    )
+    def test_everything_else_is_401(self, http, method, path):
+        assert http.request(method, path).status_code == 401
+
+    def test_openai_is_told_in_its_way(self, http):
+        response = http.post("/v1/embeddings", json={"input": "a"}, headers={"authorization": "Bearer nope"})
+        assert response.json()["error"]["code"] == "invalid_api_key"
+
+    def test_a_browser_is_asked_for_it_and_sends_it_as_a_password(self, http):
+        response = http.get("/docs", headers={"accept": "text/html"})
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"].startswith("Basic")
+        assert http.get("/docs", auth=("anyone", "first-key")).status_code == 200
+        assert http.get("/docs", auth=("first-key", "anyone")).status_code == 401
+        assert http.get("/docs", headers={"authorization": "Basic !"}).status_code == 401
+
+    def test_direct_invocations_need_none(self, http):
+        path = "/2015-03-31/functions/function/invocations"
+        assert len(http.post(path, json={"inputs": "a"}).json()) == 1
+
+    def test_an_empty_secret_lets_nobody_in(self, http, vault):
+        vault.key = " "
+        assert embed(http, "") == 401
+        assert embed(http, " ") == 401
+
+
+class TestRotation:
+    def test_is_read_once(self, http, vault):
+        for _ in range(3):
+            assert embed(http, "first-key") == 200
+        assert vault.reads == 1
+
+    def test_a_new_key_is_taken_at_once(self, http, vault):
+        assert embed(http, "first-key") == 200
+        vault.key, vault.now = "second-key", vault.now + MISS_SECONDS
+        assert embed(http, "second-key") == 200
+        assert embed(http, "first-key") == 401
+
+    def test_the_old_key_ends_with_the_next_refresh(self, http, vault):
+        assert embed(http, "first-key") == 200
+        vault.key, vault.now = "second-key", vault.now + 299
+        assert embed(http, "first-key") == 200
+        vault.now += 1
+        assert embed(http, "first-key") == 401
+
+    def test_wrong_keys_do_not_make_it_read_every_time(self, http, vault):
+        for _ in range(20):
+            assert embed(http, "wrong") == 401
+        assert vault.reads == 1
+        vault.now += MISS_SECONDS
+        for _ in range(20):
+            assert embed(http, "wrong") == 401
+        assert vault.reads == 2
+
+    def test_while_it_cannot_be_read_the_known_key_holds(self, http, vault):
+        assert embed(http, "first-key") == 200
+        vault.key, vault.now = OSError("no network"), vault.now + 300
+        assert embed(http, "first-key") == 200
+        assert [str(error) for error in vault.reported] == ["no network"]
+
+    def test_a_key_that_was_never_read_is_503(self, http, vault):
+        vault.key = OSError("no network")
+        assert embed(http, "first-key") == 503
+        vault.key = "first-key"
+        assert embed(http, "first-key") == 200
+
+
+class _SecretsManager(BaseHTTPRequestHandler):
+    """Answers GetSecretValue as AWS does, if the signature is the one that botocore makes of the same request."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        signed = self.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+        request = AWSRequest("POST", self.server.url, {name: self.headers[name] for name in signed}, body)
+        credentials = Credentials(*ENVIRONMENT.values())
+        right = _sign(request, credentials, self.headers["x-amz-date"]) == self.headers["authorization"]
+        known = (
+            json.loads(body) == {"SecretId": ARN} and self.headers["x-amz-target"] == "secretsmanager.GetSecretValue"
+        )
+        status = 200 if right and known else 400
+        answer = {"SecretString": "the-key"} if status == 200 else {"__type": "InvalidSignatureException"}
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+def _sign(request: AWSRequest, credentials: Credentials, timestamp: str, region: str = "eu-central-1") -> str:
+    signer = SigV4Auth(credentials, "secretsmanager", region)
+    request.context["timestamp"] = timestamp
+    canonical = signer.canonical_request(request)
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    signed = signer.signed_headers(signer.headers_to_sign(request))
+    return f"AWS4-HMAC-SHA256 Credential={signer.scope(request)}, SignedHeaders={signed}, Signature={signature}"
+
+
+@pytest.fixture
+def secrets_manager():
+    server = HTTPServer(("127.0.0.1", 0), _SecretsManager)
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server.url
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class TestSecretsManager:
+    @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
+    def test_reads_a_secret(self, secrets_manager, name):
+        assert read_secret(ARN, {**ENVIRONMENT, name: secrets_manager}) == "the-key"
+
+    @pytest.mark.parametrize("session_token", ["TOKEN", None])
+    def test_signs_as_botocore_does(self, session_token):
+        environment = {**ENVIRONMENT, "AWS_SESSION_TOKEN": session_token or ""}
+        now, body = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC), b'{"SecretId": "x"}'
+        headers = signed_headers("secretsmanager.us-east-1.amazonaws.com", "/", body, "us-east-1", environment, now)
+        given = {name: value for name, value in headers.items() if name != "authorization"}
+        request = AWSRequest("POST", "https://secretsmanager.us-east-1.amazonaws.com/", given, body)
+        credentials = Credentials("AKID", "SECRET", session_token)
+        assert headers["authorization"] == _sign(request, credentials, "20300102T030405Z", "us-east-1")
+        assert ("x-amz-security-token" in headers) == bool(session_token)
+
+    def test_a_refusal_says_why(self, secrets_manager):
+        environment = {**ENVIRONMENT, "AWS_SECRET_ACCESS_KEY": "another", "AWS_ENDPOINT_URL": secrets_manager}
+        with pytest.raises(SecretError, match=r"answered 400.*InvalidSignatureException"):
+            read_secret(ARN, environment)
+
+    def test_no_credentials(self):
+        with pytest.raises(SecretError, match="AWS_ACCESS_KEY_ID is not set"):
+            read_secret(ARN, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+
+    def test_no_network(self):
+        with pytest.raises(SecretError, match="cannot be reached"):
+            read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+
+    def test_guards_the_function_from_its_settings_on(self, secrets_manager, artifact, monkeypatch):
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager}.items():
+            monkeypatch.setenv(name, value)
+        application = load(Settings(model_dir=str(artifact), auth="api_key", api_key_secret_arn=ARN, threads=1))
+        event = {"rawPath": "/info", "requestContext": {"http": {"method": "GET"}}}
+        assert application(event)["statusCode"] == 401
+        assert application({**event, "headers": {"authorization": "Bearer the-key"}})["statusCode"] == 200
+
+
+def test_basic_authentication_is_read_as_browsers_send_it(http):
+    credential = base64.b64encode(b"user:first-key").decode()
+    assert http.get("/info", headers={"Authorization": f"basic {credential}"}).status_code == 200

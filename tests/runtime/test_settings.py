@@ -1,0 +1,110 @@
+"""Settings from the environment."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from runtime.service import Service
+from runtime.settings import Settings, SettingsError
+
+
+def test_defaults():
+    assert Settings.from_environment({}) == Settings()
+    assert Settings.from_environment({"EMBEDDINGS_MAX_TEXTS": "", "EMBEDDINGS_AUTH": " "}) == Settings()
+
+
+def test_every_variable():
+    environment = {
+        "EMBEDDINGS_MODEL_DIR": "/somewhere",
+        "EMBEDDINGS_AUTH": "api_key",
+        "EMBEDDINGS_API_KEY_SECRET_ARN": "arn",
+        "EMBEDDINGS_API_KEY_REFRESH_SECONDS": "60",
+        "EMBEDDINGS_MAX_TEXTS": "1",
+        "EMBEDDINGS_MAX_TOKENS": "2",
+        "EMBEDDINGS_MAX_BODY_BYTES": "3",
+        "EMBEDDINGS_DEFAULT_PROMPT": "query",
+        "EMBEDDINGS_LONG_TEXTS": "window",
+        "EMBEDDINGS_WINDOW_OVERLAP": "0",
+        "EMBEDDINGS_CORS_ORIGINS": "https://a.example, https://b.example",
+        "EMBEDDINGS_LOG_LEVEL": "ERROR",
+        "EMBEDDINGS_SERVED_MODEL_NAME": "name",
+        "EMBEDDINGS_THREADS": "2",
+    }
+    assert len(environment) == len(Settings.__struct_fields__)
+    assert Settings.from_environment(environment) == Settings(
+        model_dir="/somewhere",
+        auth="api_key",
+        api_key_secret_arn="arn",
+        api_key_refresh_seconds=60,
+        max_texts=1,
+        max_tokens=2,
+        max_body_bytes=3,
+        default_prompt="query",
+        long_texts="window",
+        window_overlap=0,
+        cors_origins=("https://a.example", "https://b.example"),
+        log_level="ERROR",
+        served_model_name="name",
+        threads=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("EMBEDDINGS_AUTH", "basic", "'basic' is not allowed: allowed are iam, api_key, none"),
+        ("EMBEDDINGS_LONG_TEXTS", "split", "allowed are error, truncate, window"),
+        ("EMBEDDINGS_MAX_TEXTS", "many", "'many' is not allowed"),
+        ("EMBEDDINGS_MAX_TEXTS", "0", "'0' is not allowed: Expected `int` >= 1"),
+        ("EMBEDDINGS_WINDOW_OVERLAP", "-1", ">= 0"),
+        ("EMBEDDINGS_THREADS", "1.5", "Expected `int"),
+        ("EMBEDDINGS_LOG_LEVEL", "LOUD", "allowed are DEBUG"),
+        ("EMBEDDINGS_AUTH", "api_key", "needs EMBEDDINGS_API_KEY_SECRET_ARN"),
+    ],
+)
+def test_a_wrong_value_is_told_by_name(name, value, message):
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({name: value})
+    assert str(raised.value).startswith(name)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"default_prompt": "nope"}, "query, passage"), ({"window_overlap": 510}, "less than 510")],
+)
+def test_what_does_not_fit_the_model(embedder, settings, message):
+    with pytest.raises(SettingsError, match=message):
+        Service(embedder, Settings(**settings))
+
+
+def test_a_default_prompt(serve):
+    http = serve(default_prompt="passage")
+    assert http.get("/info").json()["default_prompt"] == "passage"
+    expected = http.post("/embed", json={"inputs": "text", "prompt_name": "passage"}).json()
+    assert http.post("/embed", json={"inputs": "text"}).json() == expected
+    answer = http.post("/v1/embeddings", json={"input": "text"}).json()
+    assert answer["data"][0]["embedding"] == expected[0]
+    assert http.post("/embed", json={"inputs": "text", "prompt_name": "query"}).json() != expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"EMBEDDINGS_MAX_TOKENS": "lots"}, "EMBEDDINGS_MAX_TOKENS='lots' is not allowed"),
+        ({}, "is nowhere an artifact?"),
+    ],
+)
+def test_the_server_says_what_is_wrong_and_stops(variables, message):
+    result = subprocess.run(
+        [sys.executable, "-m", "runtime.server", "--port", "0", "--model-dir", "nowhere"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

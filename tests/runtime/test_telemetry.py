@@ -1,0 +1,179 @@
+"""Log lines and metrics."""
+
+import json
+
+import jsonschema
+import pytest
+
+from tests.runtime.conftest import make_application
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+EMF = {
+    "type": "object",
+    "required": ["_aws"],
+    "properties": {
+        "_aws": {
+            "type": "object",
+            "required": ["Timestamp", "CloudWatchMetrics"],
+            "properties": {
+                "Timestamp": {"type": "integer"},
+                "CloudWatchMetrics": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "required": ["Namespace", "Dimensions", "Metrics"],
+                        "properties": {
+                            "Namespace": {"type": "string", "minLength": 1, "maxLength": 1024},
+                            "Dimensions": {
+                                "type": "array",
+                                "minItems": 1,
+                                "items": {"type": "array", "maxItems": 30, "items": {"type": "string", "minLength": 1}},
+                            },
+                            "Metrics": {
+                                "type": "array",
+                                "maxItems": 100,
+                                "items": {
+                                    "type": "object",
+                                    "required": ["Name"],
+                                    "properties": {"Unit": {"enum": ["Count", "Milliseconds", "Megabytes"]}},
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def application(embedder, lines):
+    return make_application(embedder, lines=lines, function_name="embeddings")
+
+
+def http(path: str, body: dict | None = None, method: str = "POST") -> dict:
+    return {
+        "rawPath": path,
+        "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": method}, "requestId": "r-1"},
+        "body": json.dumps(body),
+    }
+
+
+def metrics(line: dict) -> dict[tuple, float]:
+    """What CloudWatch makes of a line: values by name and dimensions."""
+    jsonschema.validate(line, EMF)
+    found = {}
+    for directive in line["_aws"]["CloudWatchMetrics"]:
+        assert directive["Namespace"] == "ServerlessEmbeddings"
+        for dimensions in directive["Dimensions"]:
+            for metric in directive["Metrics"]:
+                found[metric["Name"], *(line[name] for name in dimensions)] = line[metric["Name"]]
+    return found
+
+
+def test_one_line_a_request(application, lines):
+    application(http("/embed", {"inputs": ["First text", "b"]}))
+    (line,) = map(json.loads, lines)
+    assert (line["level"], line["request_id"], line["route"], line["status"]) == ("INFO", "r-1", "/embed", 200)
+    assert (line["texts"], line["tokens"], line["cold_start"]) == (2, 7, True)
+    assert line["ms"].keys() == {"total", "tokenization", "inference"}
+    assert line["memory_mb"] > 50
+    found = metrics(line)
+    assert {name for name, _ in found} == {
+        "Requests",
+        "Texts",
+        "Tokens",
+        "Errors",
+        "Latency",
+        "ColdStarts",
+        "InitDuration",
+        "MemoryUsed",
+    }
+    assert found["Requests", "embeddings"] == found["ColdStarts", "embeddings"] == 1
+    assert (found["Texts", "embeddings"], found["Tokens", "embeddings"]) == (2, 7)
+    assert (found["Errors", "embeddings"], found["InitDuration", "embeddings"]) == (0, 250)
+    assert found["Latency", "embeddings"] == line["ms"]["total"]
+
+
+def test_only_the_first_request_is_cold(application, lines):
+    for _ in range(2):
+        application({"inputs": "a"})
+    second = json.loads(lines[1])
+    assert (second["cold_start"], second["route"]) == (False, "invoke")
+    assert not {"ColdStarts", "InitDuration"} & {name for name, *_ in metrics(second)}
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "kind"),
+    [
+        (http("/embed", {"inputs": ""}), "WARNING", "Empty"),
+        (http("/embed", {}), "WARNING", "Validation"),
+        (http("/nope"), "WARNING", "NotFound"),
+        (http("/rerank", {"query": "a", "texts": ["b"]}), "WARNING", "Backend"),
+        ({"inputs": 1}, "WARNING", "Validation"),
+    ],
+)
+def test_errors_are_counted_by_type(application, lines, event, level, kind):
+    application(event)
+    line = json.loads(lines[0])
+    assert (line["level"], line["error_type"]) == (level, kind)
+    found = metrics(line)
+    assert found["Errors", "embeddings"] == found["Errors", "embeddings", kind] == 1
+
+
+def test_a_warm_up_is_no_request(application, lines):
+    application({"warm_up": {"hold_ms": 0}})
+    found = metrics(json.loads(lines[0]))
+    assert {name for name, _ in found} == {"ColdStarts", "InitDuration", "MemoryUsed"}
+
+
+def test_never_texts_or_keys(application, lines):
+    secret = "a secret text"
+    request = http("/embed", {"inputs": [secret, 1]})
+    request["headers"]["authorization"] = "Bearer secret-key"
+    application(request)
+    application(http("/v1/embeddings", {"input": secret, "user": "secret user"}))
+    application({"inputs": secret, "prompt_name": secret})
+    application(http(f"/{secret}"))
+    assert lines
+    assert "secret" not in "".join(lines)
+
+
+def test_outside_of_lambda_there_are_no_metrics(embedder, lines):
+    make_application(embedder, lines=lines)({"inputs": "a"})
+    assert "_aws" not in json.loads(lines[0])
+
+
+def test_a_higher_level_keeps_the_metrics_only(embedder, lines):
+    application = make_application(embedder, lines=lines, function_name="embeddings", log_level="ERROR")
+    application({"inputs": "a"})
+    line = json.loads(lines[0])
+    assert "message" not in line
+    assert metrics(line)["Requests", "embeddings"] == 1
+
+
+def test_an_error_of_ours_is_a_500_without_details(application, lines, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("about a secret text")
+
+    monkeypatch.setattr(application.service.embedder, "embed", fail)
+    for event in (http("/embed", {"inputs": "a"}), http("/v1/embeddings", {"input": "a"})):
+        result = application(event)
+        assert result["statusCode"] == 500
+        assert "r-1" in result["body"]
+        assert "secret" not in result["body"]
+    failure, request, *_ = map(json.loads, lines)
+    assert (failure["level"], failure["exception"]) == ("ERROR", "RuntimeError")
+    assert failure["trace"][-1].startswith("test_telemetry.py")
+    assert request["status"] == 500
+    assert "secret" not in "".join(lines)
+    monkeypatch.undo()
+    assert application(http("/embed", {"inputs": "a"}))["statusCode"] == 200
