@@ -59,7 +59,7 @@ def service_dashboard(
         ],
         [
             _graph(
-                "What goes wrong", [service.metric_failures(), service.metric_throttles(), _refusals_by_kind(service)]
+                "What goes wrong", [service.metric_failures(), service.metric_throttles(), _errors_by_kind(service)]
             ),
             _graph(
                 "Memory of an environment, MiB",
@@ -101,7 +101,7 @@ def _graph(
     )
 
 
-def _refusals_by_kind(service: "EmbeddingService") -> cloudwatch.MathExpression:
+def _errors_by_kind(service: "EmbeddingService") -> cloudwatch.MathExpression:
     """Every ``ErrorType`` that the runtime has written, without naming them here."""
     search = (
         f'{{{NAMESPACE},FunctionName,ErrorType}} FunctionName="{service.function.function_name}" MetricName="Errors"'

@@ -25,7 +25,7 @@ from .metrics import ServiceMetrics
 from .monitoring import ServiceMonitoring
 from .network import network_interfaces, put_into
 from .options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
-from .traffic import GradualShift, live_alias
+from .traffic import VERSION_OPTIONS, GradualShift, live_alias
 from .warm_up import WarmUpSchedule
 
 
@@ -39,6 +39,9 @@ class EmbeddingService(Construct, ServiceMetrics):
         role: The function's execution role: it may write its logs, and what the chosen options need.
         log_group: The function's logs.
         api_key: The secret with the API key, for ``auth`` = ``api_key``, else ``None``.
+        auth: How callers prove who they are: ``iam``, ``api_key`` or ``none``.
+        compute: How large and how many.
+        provisioned_concurrency: Environments kept initialized.
         alarms: The alarms, by name; empty unless asked for.
         alarm_topic: What the alarms and the budget tell, if anybody.
     """
@@ -91,22 +94,13 @@ class EmbeddingService(Construct, ServiceMetrics):
             ConfigurationError: the options contradict each other, or the memory is too small for the artifact.
         """
         super().__init__(scope, id)
-        _check_concurrency(compute, traffic, warm_up)
-        if artifact:
-            check_memory(artifact, compute.memory_mb)
-        elif traffic.golden_check:
-            raise ConfigurationError("golden_check: needs the artifact, with its golden vectors; allowed here: false")
+        _check(artifact, compute, traffic, warm_up)
         removal_policy = RemovalPolicy.RETAIN if logs.retain else RemovalPolicy.DESTROY
         key = encryption_key(self, logs, removal_policy)
         self.auth = access.auth
         self.compute = compute
         self.provisioned_concurrency = traffic.provisioned_concurrency
-        self.log_group = aws_logs.LogGroup(
-            self,
-            "Logs",
-            encryption_key=key,
-            removal_policy=removal_policy,
-        )
+        self.log_group = aws_logs.LogGroup(self, "Logs", encryption_key=key, removal_policy=removal_policy)
         self.log_group.node.default_child.retention_in_days = logs.log_retention_days
         self.api_key = api_key_secret(self, access, key, removal_policy) if access.auth == "api_key" else None
         self.role = self._execution_role(network, key, monitoring)
@@ -126,28 +120,18 @@ class EmbeddingService(Construct, ServiceMetrics):
             log_group=self.log_group,
             logging_format=_LOG_FORMATS[logs.log_format],
             tracing=lambda_.Tracing.ACTIVE if monitoring.tracing else lambda_.Tracing.DISABLED,
-            # Earlier versions stay, to go back to; they go with the function. One whose deployment failed goes at once, so
-            # that the next try may publish it again.
-            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
+            current_version_options=VERSION_OPTIONS,
         )
         if network.vpc_id:
             put_into(self, self.function, network)
-        version = self.function.current_version
-        self.alias = live_alias(self, version, traffic)
+        self.alias = live_alias(self, self.function.current_version, traffic)
+        self._guard_changes(artifact, serving, traffic)
         self._function_url = function_url(self.alias, access)
         self.url = self._function_url.url
         for name in access.principals:
             self.grant_invoke(principal(name))
-        if traffic.golden_check:
-            prompt = serving.default_prompt
-            check = GoldenCheck(
-                self, "GoldenCheck", function=self.function, version=version, artifact=artifact, default_prompt=prompt
-            )
-            self.alias.node.add_dependency(check)
-        if traffic.traffic_shifting != "all_at_once":
-            failures = self.metric_failures(Duration.minutes(1))
-            GradualShift(self, "Shift", alias=self.alias, shifting=traffic.traffic_shifting, failures=failures)
-        WarmUpSchedule(self, "WarmUp", alias=self.alias, warm_up=warm_up)
+        if warm_up.warm_environments:
+            WarmUpSchedule(self, "WarmUp", alias=self.alias, warm_up=warm_up)
         watch = ServiceMonitoring(self, "Monitoring", service=self, monitoring=monitoring, encryption_key=key)
         self.alarms, self.alarm_topic = watch.alarms, watch.topic
 
@@ -155,6 +139,22 @@ class EmbeddingService(Construct, ServiceMetrics):
         """Let ``grantee`` call the endpoint, through its URL and by direct invocation of ``alias``."""
         self._function_url.grant_invoke_url(grantee)
         self.alias.grant_invoke(grantee)
+
+    def _guard_changes(self, artifact: Path | None, serving: Serving, traffic: Traffic) -> None:
+        """What a new version has to pass on its way to the callers."""
+        if traffic.golden_check:
+            check = GoldenCheck(
+                self,
+                "GoldenCheck",
+                function=self.function,
+                version=self.function.current_version,
+                artifact=artifact,
+                default_prompt=serving.default_prompt,
+            )
+            self.alias.node.add_dependency(check)
+        if traffic.traffic_shifting != "all_at_once":
+            failures = self.metric_failures(Duration.minutes(1))
+            GradualShift(self, "Shift", alias=self.alias, shifting=traffic.traffic_shifting, failures=failures)
 
     def _execution_role(self, network: Network, key: kms.IKey | None, monitoring: Monitoring) -> iam.Role:
         """The function's role, without AWS's managed policies: those may write to any log group."""
@@ -181,14 +181,19 @@ class EmbeddingService(Construct, ServiceMetrics):
         return role
 
 
-def _check_concurrency(compute: Compute, traffic: Traffic, warm_up: WarmUp) -> None:
-    limit = compute.reserved_concurrency
-    if limit is None:
+def _check(artifact: Path | None, compute: Compute, traffic: Traffic, warm_up: WarmUp) -> None:
+    """Refuse options that are right by themselves but not together."""
+    if artifact:
+        check_memory(artifact, compute.memory_mb)
+    elif traffic.golden_check:
+        raise ConfigurationError("golden_check: needs the artifact, with its golden vectors; allowed here: false")
+    if (limit := compute.reserved_concurrency) is None:
         return
-    largest = max(
-        [traffic.provisioned_concurrency, *(step.capacity for step in traffic.provisioned_concurrency_schedule)]
-    )
-    for key, wanted in (("provisioned_concurrency", largest), ("warm_environments", warm_up.warm_environments)):
+    capacities = [
+        traffic.provisioned_concurrency,
+        *(step.capacity for step in traffic.provisioned_concurrency_schedule),
+    ]
+    for key, wanted in (("provisioned_concurrency", max(capacities)), ("warm_environments", warm_up.warm_environments)):
         if wanted > limit:
             raise ConfigurationError(f"{key}: {wanted} is more than reserved_concurrency allows; allowed: 0 to {limit}")
 

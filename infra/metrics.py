@@ -36,8 +36,8 @@ class ServiceMetrics:
         """Tokens embedded, special tokens included; count."""
         return self._own("Tokens", "Sum", period)
 
-    def metric_refusals(self, period: Duration = PERIOD) -> cloudwatch.Metric:
-        """Requests answered with an error, the caller's mistakes included; count."""
+    def metric_errors(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Requests answered with a status of 400 or more, the caller's mistakes included; count."""
         return self._own("Errors", "Sum", period)
 
     def metric_latency(self, statistic: str = "p50", period: Duration = PERIOD) -> cloudwatch.Metric:

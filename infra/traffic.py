@@ -1,6 +1,6 @@
 """How a change reaches callers: the alias that they call, what moves it to a new version, and what moves it back."""
 
-from aws_cdk import Acknowledgment, Validations
+from aws_cdk import Acknowledgment, RemovalPolicy, Validations
 from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
@@ -10,6 +10,9 @@ from constructs import Construct
 from .options import Traffic
 
 ALIAS = "live"
+VERSION_OPTIONS = lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+"""Earlier versions stay, to go back to; they go with the function. One whose deployment failed goes at once, so that the
+next try may publish it again."""
 
 
 def live_alias(scope: Construct, version: lambda_.Version, traffic: Traffic) -> lambda_.Alias:

@@ -19,6 +19,8 @@ class WarmUpSchedule(Construct):
 
     def __init__(self, scope: Construct, id: str, *, alias: lambda_.IFunction, warm_up: WarmUp) -> None:
         super().__init__(scope, id)
+        # A call that comes late warms nothing; without this Lambda would try a throttled one for six hours.
+        alias.configure_async_invoke(max_event_age=Duration.minutes(1), retry_attempts=0)
         call = events.RuleTargetInput.from_object({"warm_up": {"hold_ms": HOLD_MS}})
         for first in range(0, warm_up.warm_environments, TARGETS_A_RULE):
             rule = events.Rule(
@@ -28,5 +30,4 @@ class WarmUpSchedule(Construct):
                 schedule=events.Schedule.rate(Duration.minutes(warm_up.warm_every_minutes)),
             )
             for _ in range(first, min(first + TARGETS_A_RULE, warm_up.warm_environments)):
-                # A call that comes late warms nothing: never retried.
                 rule.add_target(targets.LambdaFunction(alias, event=call, retry_attempts=0))

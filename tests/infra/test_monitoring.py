@@ -3,11 +3,15 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App, Stack
+from aws_cdk.aws_cloudwatch import Metric
 
-from infra.metrics import NAMESPACE
+from infra import EmbeddingService
+from infra.metrics import NAMESPACE, ServiceMetrics
 from infra.prices import COMPUTE, USD_PER_REQUEST
 from runtime import telemetry
 
@@ -47,6 +51,19 @@ def test_watched_metrics_are_those_that_are_written(templates: dict[str, Templat
     # AWS Lambda's own, by its developer guide ("Types of metrics for Lambda functions").
     lambdas = {"Duration", "Errors", "Invocations", "Throttles", "Url5xxCount"}
     assert {name for namespace, name in asked if namespace == "AWS/Lambda"} == lambdas
+
+
+def test_metric_verbs_ask_for_what_is_written(
+    feature_flags: dict[str, Any], tmp_path: Path, small_artifact: Path
+) -> None:
+    stack = Stack(App(outdir=str(tmp_path), context=feature_flags), "Stack")
+    service = EmbeddingService(stack, "Embeddings", artifact=small_artifact, build_context=small_artifact.parents[2])
+    verbs = [getattr(service, name) for name in dir(ServiceMetrics) if name.startswith("metric_")]
+
+    metrics = [verb() for verb in verbs]
+
+    own = {metric.metric_name for metric in metrics if isinstance(metric, Metric) and metric.namespace == NAMESPACE}
+    assert own == set(telemetry.UNITS)
 
 
 def test_dashboard_answers_at_a_glance(templates: dict[str, Template]) -> None:

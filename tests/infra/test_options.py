@@ -252,6 +252,12 @@ def test_warm_up_calls_as_many_as_are_to_stay_warm(templates: dict[str, Template
     assert {target["Arn"]["Ref"] for target in targets} == {ALIAS}
 
 
+def test_late_warm_up_calls_are_dropped(templates: dict[str, Template]) -> None:
+    (async_calls,) = properties(templates["warm"], "AWS::Lambda::EventInvokeConfig")
+
+    assert (async_calls["MaximumRetryAttempts"], async_calls["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
 def test_tracing(templates: dict[str, Template]) -> None:
     assert function(templates["tracing"])["TracingConfig"] == {"Mode": "Active"}
     assert "TracingConfig" not in function(templates["default"])

@@ -1,0 +1,125 @@
+"""The check of a new version, run as its function runs it: boto3 calls the real runtime, on the embedded model."""
+
+import importlib.util
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from infra.golden_check import HANDLER, golden_answers
+from model_export.errors import ConfigurationError
+from runtime.application import Application
+from runtime.auth import Authenticator
+from runtime.embedder import Embedder
+from runtime.server import Server
+from runtime.service import Service
+from runtime.settings import Settings
+from runtime.telemetry import Telemetry
+
+VERSION = "function"
+"""The name under which the local server answers Lambda's Invoke."""
+
+
+class CfnResponse(ModuleType):
+    """``cfnresponse`` as inline functions have it; it keeps what CloudFormation would be told."""
+
+    SUCCESS, FAILED = "SUCCESS", "FAILED"
+
+    def __init__(self) -> None:
+        super().__init__("cfnresponse")
+        self.told: list[tuple[str, str | None]] = []
+
+    def send(self, event, context, status, data, physical_id, reason=None) -> None:
+        """Keep the status and the reason."""
+        self.told.append((status, reason))
+
+
+@pytest.fixture
+def cloudformation(monkeypatch: pytest.MonkeyPatch) -> CfnResponse:
+    """CloudFormation's end of the conversation."""
+    module = CfnResponse()
+    monkeypatch.setitem(sys.modules, "cfnresponse", module)
+    return module
+
+
+@pytest.fixture
+def check(cloudformation: CfnResponse) -> ModuleType:
+    """The function's code, imported as Lambda does it."""
+    spec = importlib.util.spec_from_file_location("index", HANDLER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def deployed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A deployed version: the runtime with the embedded model, where boto3 looks for Lambda."""
+    service = Service(Embedder.load(artifact, threads=1), Settings())
+    telemetry = Telemetry(None, "ERROR", 0, service.metrics)
+    server = Server(("127.0.0.1", 0), Application(service, Authenticator(), telemetry), ())
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def request(golden: dict[str, list[float]], kind: str = "Update") -> dict:
+    """What CloudFormation sends."""
+    return {"RequestType": kind, "ResourceProperties": {"Version": VERSION, "Golden": json.dumps(golden)}}
+
+
+def test_right_vectors_pass(check: ModuleType, cloudformation: CfnResponse, deployed: None, artifact: Path) -> None:
+    check.handler(request(golden_answers(artifact, None)), None)
+
+    assert cloudformation.told == [("SUCCESS", None)]
+
+
+def test_another_vector_fails(check: ModuleType, cloudformation: CfnResponse, deployed: None, artifact: Path) -> None:
+    golden = golden_answers(artifact, None)
+    text = next(iter(golden))
+    golden[text] = golden[text][::-1]
+
+    check.handler(request(golden), None)
+
+    ((status, reason),) = cloudformation.told
+    assert status == "FAILED"
+    assert reason == f"function returned another vector than the artifact has for {text!r}"
+
+
+def test_another_length_fails(check: ModuleType, cloudformation: CfnResponse, deployed: None) -> None:
+    check.handler(request({"First text": [1.0, 0.0]}), None)
+
+    assert cloudformation.told[0][0] == "FAILED"
+
+
+def test_version_that_answers_with_an_error_fails(
+    check: ModuleType, cloudformation: CfnResponse, deployed: None
+) -> None:
+    check.handler(request({"word " * 1000: [1.0]}), None)
+
+    ((status, reason),) = cloudformation.told
+    assert status == "FAILED"
+    assert "returned no vectors" in reason
+
+
+def test_deletion_needs_no_check(check: ModuleType, cloudformation: CfnResponse) -> None:
+    check.handler(request({}, "Delete"), None)
+
+    assert cloudformation.told == [("SUCCESS", None)]
+
+
+def test_default_prompt_is_not_sent_twice(small_artifact: Path) -> None:
+    assert golden_answers(small_artifact, "query") == {"how far?": [1.0, 0.0]}
+
+
+def test_no_golden_text_with_the_default_prompt(small_artifact: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no golden text with the default prompt 'passage'"):
+        golden_answers(small_artifact, "passage")
