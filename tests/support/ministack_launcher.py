@@ -11,6 +11,7 @@ import threading
 from ministack import app
 from ministack.core import iam_actions
 from ministack.services import ecr, lambda_svc
+from ministack.services.cloudformation import provisioners
 
 ONE_VCPU_MB = 1769
 
@@ -50,6 +51,21 @@ def extract_resource_arn(original, service, method, path, headers, body, query_p
 def pin_request_origin(original, source_ip, secure_transport):
     """Requests reach AWS through TLS, and the CDK's bucket policy denies any others; here they do not leave the machine."""
     original(source_ip, True)
+
+
+@replaces(provisioners, "_cw_metric_alarm_record")
+def metric_alarm(original, name, properties):
+    """AWS evaluates alarms on metric math; ministack refuses them. Here they exist, with their actions and thresholds, and
+    watch a metric that nobody writes."""
+    if properties.get("Metrics"):
+        properties = properties | {"Metrics": None, "Namespace": "MetricMath", "MetricName": name}
+    return original(name, properties)
+
+
+@replaces(lambda_svc, "_reserved_concurrency")
+def reserved_concurrency(original, record, config):
+    """On AWS all versions of a function share what is reserved for it; ministack finds it at $LATEST only."""
+    return original(lambda_svc._functions.get(config["FunctionName"]) or record, config)
 
 
 starting = threading.local()

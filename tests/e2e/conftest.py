@@ -1,0 +1,140 @@
+"""An emulated account, bootstrapped for the CDK, and deployments of the real app in it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+from botocore.credentials import Credentials
+
+from client import SigV4Auth
+from tests.support.aws import EmulatedAws
+from tests.support.cdk import CdkApp
+
+OWNER = Credentials("test", "test")
+"""The account's owner."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployed stack."""
+
+    aws: EmulatedAws
+    app: CdkApp
+    printed: str
+    """What the CDK CLI printed when it deployed."""
+    outputs: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """The endpoint as this machine reaches it, without a slash at its end."""
+        return self.aws.address(self.outputs["Url"]).removesuffix("/")
+
+    def client(self, signer: Credentials | None = None, api_key: str | None = None) -> httpx.Client:
+        """An HTTP client of the endpoint that signs its requests, or sends a key, or does neither."""
+        auth = SigV4Auth(self.aws.region, credentials=signer) if signer else None
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        return httpx.Client(base_url=self.url, auth=auth, headers=headers, timeout=120)
+
+    def invoke(self, event: object, qualifier: str = "live"):
+        """The result of a direct invocation by boto3."""
+        function = {"FunctionName": self.outputs["FunctionName"], "Qualifier": qualifier}
+        answer = self.aws.client("lambda").invoke(**function, Payload=json.dumps(event))
+        return json.loads(answer["Payload"].read())
+
+    def live_version(self) -> str:
+        """The version that the alias points at."""
+        alias = self.aws.client("lambda").get_alias(FunctionName=self.outputs["FunctionName"], Name="live")
+        return alias["FunctionVersion"]
+
+
+@pytest.fixture(scope="session")
+def aws(artifact: Path) -> Iterator[EmulatedAws]:
+    """The account. The artifact is made before, so that no deployment waits for it."""
+    with EmulatedAws() as account:
+        CdkApp(account, {"model": "embedded"}).bootstrap()
+        yield account
+
+
+@pytest.fixture(scope="session")
+def deploy(aws: EmulatedAws) -> Iterator[Callable[..., Deployment]]:
+    """Deploys the app as ``stack_name`` with more context values; stacks of other names stay."""
+    apps = []
+
+    def deploy(stack_name: str, **context: str) -> Deployment:
+        app = CdkApp(aws, {"model": "embedded", "stack_name": stack_name} | context)
+        apps.append(app)
+        printed, outputs = app.deploy()
+        return Deployment(aws, app, printed, outputs[stack_name])
+
+    yield deploy
+    for app in apps:
+        app.close()
+
+
+@pytest.fixture
+def user(aws: EmulatedAws) -> Iterator[Callable[..., Credentials]]:
+    """Makes a user of the account with no permissions but those given as statements of a policy."""
+    iam = aws.client("iam")
+    names = []
+
+    def make(*statements: dict) -> Credentials:
+        name = f"user-{len(names)}"
+        iam.create_user(UserName=name)
+        names.append(name)
+        if statements:
+            policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+            iam.put_user_policy(UserName=name, PolicyName="policy", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
+    yield make
+    for name in names:
+        for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+        for policy in iam.list_user_policies(UserName=name)["PolicyNames"]:
+            iam.delete_user_policy(UserName=name, PolicyName=policy)
+        iam.delete_user(UserName=name)
+
+
+def resources(aws: EmulatedAws) -> dict[str, set[str]]:
+    """Names of all resources in the account of the kinds that a deployment may create."""
+
+    def names(service: str, operation: str, key: str, name: str) -> set[str]:
+        pages = aws.client(service).get_paginator(operation).paginate()
+        return {item[name] if name else item for page in pages for item in page[key]}
+
+    return {
+        "functions": names("lambda", "list_functions", "Functions", "FunctionName"),
+        "log groups": names("logs", "describe_log_groups", "logGroups", "logGroupName"),
+        "roles": names("iam", "list_roles", "Roles", "RoleName"),
+        "secrets": names("secretsmanager", "list_secrets", "SecretList", "Name"),
+        "alarms": names("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+        "dashboards": names("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+        "topics": names("sns", "list_topics", "Topics", "TopicArn"),
+        "stacks": {
+            stack["StackName"]
+            for stack in aws.client("cloudformation").describe_stacks()["Stacks"]
+            if stack["StackStatus"] != "DELETE_COMPLETE"
+        },
+    }
+
+
+def boto3_client(aws: EmulatedAws, service: str, credentials: Credentials):
+    """A boto3 client of the account for somebody else than its owner."""
+    return boto3.client(
+        service,
+        endpoint_url=aws.endpoint,
+        region_name=aws.region,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+    )
