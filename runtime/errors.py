@@ -1,14 +1,23 @@
 """What can be wrong with a request, by TEI's ``error_type``; how each is told over HTTP is the business of ``runtime.api``."""
 
 
+MAX_MESSAGE_CHARACTERS = 1000
+
+
+def writable(text: str) -> str:
+    """``text`` with halves of surrogate pairs spelled out, which no encoding of Unicode has."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class RequestError(Exception):
     """A request that is not answered as asked; the message says what is wrong and what is allowed."""
 
     error_type = "Validation"
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        # What is quoted of a request may be anything, and as long as anything.
+        self.message = writable(message)[:MAX_MESSAGE_CHARACTERS]
+        super().__init__(self.message)
         self.param = param
         """The field of the request that is wrong, where it is one."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from .errors import writable
 from .options import Usage
 
 GZIP_WBITS = 16 + zlib.MAX_WBITS
@@ -77,7 +78,7 @@ def parse(event: Mapping[str, Any]) -> Request:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return writable(value) if isinstance(value, str) else ""
 
 
 def read_body(request: Request, max_bytes: int) -> bytes:

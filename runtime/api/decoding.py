@@ -40,13 +40,13 @@ def convert_event(event: Any, kind: type) -> Any:
     """A direct invocation's event as a ``kind``.
 
     Raises:
-        HttpError: it has other fields than ``kind`` (422).
+        HttpError: it has other fields than ``kind`` (422), or is nothing that JSON has words for (400).
     """
     try:
         return msgspec.convert(event, kind)
     except msgspec.ValidationError as error:
         raise _wrong_type(error) from None
-    except RecursionError as error:
+    except (RecursionError, UnicodeEncodeError) as error:
         raise HttpError(400, f"Failed to read the event: {error}") from None
 
 
