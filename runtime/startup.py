@@ -25,12 +25,15 @@ def load(settings: Settings, function_name: str | None = None) -> Application:
 def _authenticator(settings: Settings, telemetry: Telemetry) -> Authenticator:
     if settings.auth != "api_key":
         return Authenticator()
-    from .secrets_manager import read_secret
+    from .secrets_manager import SecretError, read_secret
+
+    def report(error: Exception) -> None:
+        telemetry.record_failure(error, reason=str(error) if isinstance(error, SecretError) else None)
 
     authenticator = ApiKeyAuthenticator(
         lambda: read_secret(settings.api_key_secret_arn, os.environ),
         settings.api_key_refresh_seconds,
-        telemetry.record_failure,
+        report,
     )
     authenticator.refresh()
     return authenticator

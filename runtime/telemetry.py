@@ -82,14 +82,17 @@ class Telemetry:
         self._emit("INFO", "warm-up", {"request_id": request_id}, {"MemoryUsed": memory_megabytes()})
         return was_cold
 
-    def record_failure(self, error: Exception, request_id: str = "") -> None:
-        """Log where an error of ours was raised, without its message where that may hold what a caller sent."""
+    def record_failure(self, error: Exception, request_id: str = "", reason: str | None = None) -> None:
+        """Log where an error of ours was raised, without its message, which may hold what a caller sent. ``reason`` is one that
+        does not."""
         frames, trace = [], error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
             frames.append(f"{os.path.basename(code.co_filename)}:{trace.tb_lineno} {code.co_qualname}")
             trace = trace.tb_next
         line = {"request_id": request_id, "exception": type(error).__qualname__, "trace": frames}
+        if reason:
+            line["reason"] = reason
         self._emit("ERROR", "failure", line, {})
 
     def _emit(self, level: str, message: str, line: dict[str, Any], values: dict[str, float]) -> None:

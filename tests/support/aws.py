@@ -75,14 +75,20 @@ class EmulatedAws:
         self.endpoint = f"http://localhost:{port}"
         self._log = folder / "ministack.log"
         self._instance = f"{_INSTANCE}-{os.getpid()}"
-        mount = f"--volume={emulator.EMULATOR}:{emulator.EMULATOR_IN_IMAGE}:ro"
+        options = [
+            f"--volume={emulator.EMULATOR}:{emulator.EMULATOR_IN_IMAGE}:ro",
+            # Where functions find this account; podman's API does not know Docker's word for it, host-gateway.
+            f"--add-host=host.docker.internal:{engine.host_address()}",
+            "--read-only",
+            "--tmpfs=/tmp:rw,size=512m,mode=1777",
+        ]
         settings = {
             "GATEWAY_PORT": str(port),
             "MINISTACK_HOSTNAME": self._instance,
             "MINISTACK_REGION": self.region,
             "AUTH": "true",
             "DOCKER_HOST": self._engine_api,
-            "LAMBDA_DOCKER_FLAGS": f"{mount} --read-only --tmpfs=/tmp:rw,size=512m,mode=1777",
+            "LAMBDA_DOCKER_FLAGS": " ".join(options),
             "LAMBDA_USER": emulator.LAMBDA_USER,
             "MINISTACK_DOCKER_TIMEOUT": "60",
             "TMPDIR": str(folder),
@@ -129,6 +135,10 @@ class EmulatedAws:
             aws_secret_access_key="test",
             config=Config(read_timeout=120, retries={"total_max_attempts": 1}),
         )
+
+    def end_environments(self) -> None:
+        """Ends all execution environments, as AWS does whenever it likes: every function's next invocation starts cold."""
+        _remove_containers(self._instance)
 
     def address(self, url: str) -> str:
         """Where a Function URL is reached: no name server knows its host here, so the emulator takes its id in the path."""

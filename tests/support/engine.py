@@ -82,3 +82,8 @@ def _search_path() -> str:
 def exists(image: str) -> bool:
     """Whether the engine has this image."""
     return bool(podman("images", "--quiet", "--filter", f"reference={image}").strip())
+
+
+def host_address() -> str:
+    """The address under which containers on the default network reach this machine."""
+    return podman("network", "inspect", "podman", "--format", "{{(index .Subnets 0).Gateway}}").strip()

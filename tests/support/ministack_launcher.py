@@ -6,21 +6,23 @@ Each function here replaces one of ministack's, and says what AWS does.
 import functools
 import json
 import os
+import string
 import threading
 
 from ministack import app
 from ministack.core import iam_actions
-from ministack.services import ecr, lambda_svc
+from ministack.services import ecr, lambda_svc, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 ONE_VCPU_MB = 1769
 
 
-def replaces(module, name):
-    """Puts the decorated function in the place of a module's, which it gets as its first argument."""
+def replaces(place, name):
+    """Puts the decorated function where another one is, in a module or a dictionary; it gets that one first."""
+    place = place if isinstance(place, dict) else vars(place)
 
     def put(function):
-        setattr(module, name, functools.partial(function, getattr(module, name)))
+        place[name] = functools.partial(function, place[name])
         return function
 
     return put
@@ -62,10 +64,65 @@ def metric_alarm(original, name, properties):
     return original(name, properties)
 
 
+function_resource = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+
+
+@replaces(function_resource, "create")
+def create_function(original, logical_id, properties, stack_name):
+    """CloudFormation on AWS reserves the concurrency that a function asks for; ministack's forgets it."""
+    return reserve(original(logical_id, properties, stack_name), properties)
+
+
+@replaces(function_resource, "update")
+def update_function(original, physical_id, old_properties, properties, *stack):
+    """As ``create_function``."""
+    return reserve(original(physical_id, old_properties, properties, *stack), properties)
+
+
+def reserve(created, properties):
+    """Reserves what a template asks for; ``created`` is the function's name and attributes, and is returned."""
+    reserved = properties.get("ReservedConcurrentExecutions")
+    lambda_svc._functions[created[0]]["concurrency"] = None if reserved is None else int(reserved)
+    return created
+
+
 @replaces(lambda_svc, "_reserved_concurrency")
 def reserved_concurrency(original, record, config):
     """On AWS all versions of a function share what is reserved for it; ministack finds it at $LATEST only."""
     return original(lambda_svc._functions.get(config["FunctionName"]) or record, config)
+
+
+secret_resource = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+
+
+@replaces(secret_resource, "create")
+def create_secret(original, logical_id, properties, stack_name):
+    """On AWS ``Ref`` of a secret is its ARN, which policies name; ministack's is the secret's name. And it puts punctuation
+    into a generated secret that is to have none."""
+    generated = properties.get("GenerateSecretString") or {}
+    if generated.get("ExcludePunctuation"):
+        properties = properties | {"GenerateSecretString": generated | {"ExcludeCharacters": string.punctuation}}
+    _, attributes = original(logical_id, properties, stack_name)
+    return attributes["Arn"], attributes
+
+
+@replaces(secret_resource, "update")
+def update_secret(original, arn, old_properties, properties, *stack):
+    """As ``create_secret``."""
+    _, attributes = original(secret_name(arn), old_properties, properties, *stack)
+    return attributes["Arn"], attributes
+
+
+@replaces(secret_resource, "delete")
+def delete_secret(original, arn, properties):
+    """As ``create_secret``."""
+    original(secret_name(arn), properties)
+
+
+def secret_name(arn):
+    """The name by which ministack keeps a secret."""
+    name, _ = secretsmanager._resolve(arn)
+    return name
 
 
 starting = threading.local()

@@ -1,0 +1,108 @@
+"""A deployment with an API key: who gets in, how the key is rotated, and what happens when it cannot be read.
+
+The tests run in the order in which they stand here; the last one removes the stack.
+"""
+
+import json
+import time
+
+import pytest
+
+from tests.e2e.conftest import resources
+from tests.support.tools import wait_until
+from tests.texts import LANGUAGES
+
+STACK = "E2eApiKey"
+REFRESH_SECONDS = 2
+CONTEXT = {"auth": "api_key", "api_key_refresh_seconds": str(REFRESH_SECONDS)}
+TEXT = LANGUAGES["en"]
+
+
+@pytest.fixture(scope="module")
+def before(aws):
+    """What was in the account before the deployment."""
+    return resources(aws)
+
+
+@pytest.fixture(scope="module")
+def stack(before, deploy):
+    return deploy(STACK, **CONTEXT)
+
+
+@pytest.fixture
+def key(stack) -> str:
+    """The key that is valid now."""
+    secrets = stack.aws.client("secretsmanager")
+    return secrets.get_secret_value(SecretId=stack.outputs["ApiKeySecret"])["SecretString"]
+
+
+def status(stack, api_key: str | None = None) -> int:
+    with stack.client(api_key=api_key) as client:
+        return client.post("/embed", json={"inputs": TEXT}).status_code
+
+
+def test_the_key_lets_in(stack, key):
+    assert len(key) >= 32
+    assert status(stack, key) == 200
+
+
+@pytest.mark.parametrize("wrong", [None, "wrong"])
+def test_nothing_else_does(stack, wrong):
+    with stack.client(api_key=wrong) as client:
+        answer = client.post("/embed", json={"inputs": TEXT})
+    assert answer.status_code == 401 and "www-authenticate" in answer.headers
+
+
+def test_health_is_open(stack):
+    with stack.client() as client:
+        assert client.get("/health").status_code == 200
+        assert client.get("/info").status_code == 401
+
+
+def test_a_rotated_key_counts_without_a_deployment(stack, key):
+    assert status(stack, key) == 200
+    new = key[::-1]
+    stack.aws.client("secretsmanager").put_secret_value(SecretId=stack.outputs["ApiKeySecret"], SecretString=new)
+    wait_until(lambda: status(stack, new) == 200, "the new key", seconds=REFRESH_SECONDS + 10, interval=0.5)
+    assert status(stack, key) == 401
+
+
+def test_a_key_that_cannot_be_read_again_stays_valid(stack, key):
+    """Secrets Manager out of reach must not take a running service down with it."""
+    assert status(stack, key) == 200
+    with denied(stack):
+        time.sleep(REFRESH_SECONDS + 1)
+        assert status(stack, key) == 200
+
+
+def test_a_key_that_was_never_read_lets_nobody_in_and_the_log_says_why(stack, key):
+    with denied(stack):
+        stack.aws.end_environments()
+        assert status(stack, key) == 503
+    log = stack.aws.client("logs").filter_log_events(logGroupName=stack.outputs["LogGroup"])["events"]
+    (reason, *_) = [json.loads(event["message"])["reason"] for event in log if '"SecretError"' in event["message"]]
+    assert "secretsmanager:GetSecretValue" in reason
+    assert key not in json.dumps(log)
+    assert status(stack, key) == 200
+
+
+class denied:
+    """While it lasts, the function's role may not read any secret."""
+
+    def __init__(self, stack):
+        function = stack.aws.client("lambda").get_function_configuration(FunctionName=stack.outputs["FunctionName"])
+        self._role = {"RoleName": function["Role"].rsplit("/", 1)[1], "PolicyName": "denied"}
+        self._iam = stack.aws.client("iam")
+
+    def __enter__(self):
+        statement = {"Effect": "Deny", "Action": "secretsmanager:*", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self._iam.put_role_policy(**self._role, PolicyDocument=policy)
+
+    def __exit__(self, *_):
+        self._iam.delete_role_policy(**self._role)
+
+
+def test_destroying_leaves_nothing(stack, before):
+    stack.app.destroy()
+    assert resources(stack.aws) == before
