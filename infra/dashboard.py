@@ -7,7 +7,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from .metrics import NAMESPACE
+from .metrics import DAY, NAMESPACE, PERIOD
 from .options import Monitoring
 
 if TYPE_CHECKING:
@@ -22,21 +22,20 @@ def service_dashboard(
     scope: Construct, service: "EmbeddingService", monitoring: Monitoring, alarms: list[cloudwatch.IAlarm]
 ) -> cloudwatch.Dashboard:
     """A dashboard of ``service`` with numbers for the chosen time on top, and their course below."""
-    day = Duration.days(1)
     numbers = cloudwatch.SingleValueWidget(
-        title="The last day",
+        title="In the chosen time",
         width=WIDTH,
         height=4,
-        period=day,
+        set_period_to_time_range=True,
         metrics=[
-            service.metric_requests(day).with_(label="requests"),
-            service.metric_texts(day).with_(label="texts"),
-            service.metric_tokens(day).with_(label="tokens"),
-            service.metric_latency("p50", day).with_(label="p50 ms"),
-            service.metric_latency("p99", day).with_(label="p99 ms"),
-            service.metric_cold_share(day),
-            service.metric_usd_per_million_tokens(day),
-            service.metric_monthly_usd(),
+            service.metric_requests().with_(label="requests"),
+            service.metric_texts().with_(label="texts"),
+            service.metric_tokens().with_(label="tokens"),
+            service.metric_latency("p50").with_(label="p50 ms"),
+            service.metric_latency("p99").with_(label="p99 ms"),
+            service.metric_cold_share(),
+            service.metric_usd_per_million_tokens(),
+            service.metric_monthly_usd(PERIOD),
         ],
     )
     rows = [
@@ -76,7 +75,7 @@ def service_dashboard(
             ),
         ],
     ]
-    dashboard = cloudwatch.Dashboard(scope, "Dashboard", default_interval=day)
+    dashboard = cloudwatch.Dashboard(scope, "Dashboard", default_interval=DAY)
     dashboard.add_widgets(numbers)
     for row in rows:
         dashboard.add_widgets(*row)

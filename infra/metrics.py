@@ -10,7 +10,8 @@ from .prices import COMPUTE, USD_PER_REQUEST
 NAMESPACE = "ServerlessEmbeddings"
 """CloudWatch namespace that the runtime writes to."""
 PERIOD = Duration.minutes(5)
-DAYS_A_MONTH = 365 / 12
+DAY = Duration.days(1)
+SECONDS_A_MONTH = 365 * 86_400 // 12
 
 
 class ServiceMetrics:
@@ -95,29 +96,29 @@ class ServiceMetrics:
         By list price, without the free tier: ``infra.prices``.
         """
         price, gigabytes = COMPUTE[self.compute.architecture], self.compute.memory_mb / 1024
-        a_millisecond = price.on_demand * gigabytes / 1000
-        standing = price.provisioned * gigabytes * self.provisioned_concurrency * period.to_seconds()
+        a_busy_millisecond = price.on_demand * gigabytes / 1000
+        a_standing_second = price.provisioned * gigabytes * self.provisioned_concurrency
         return cloudwatch.MathExpression(
             expression=(
-                f"(busy + FILL(init, 0)) * {a_millisecond:.15f} + calls * {USD_PER_REQUEST:.15f} + {standing:.15f}"
+                f"(busy + FILL(init, 0)) * {a_busy_millisecond:.15f} + calls * {USD_PER_REQUEST:.15f} "
+                f"+ PERIOD(calls) * {a_standing_second:.15f}"
             ),
             label="US dollars",
             period=period,
             using_metrics={
                 "busy": self.function.metric_duration(statistic="Sum", period=period),
                 "init": self.metric_init_duration("Sum", period),
-                "calls": self.function.metric_invocations(statistic="Sum", period=period),
+                "calls": self._calls(period),
             },
         )
 
-    def metric_monthly_usd(self) -> cloudwatch.MathExpression:
-        """The last day's estimate, projected to a month; US dollars."""
-        day = Duration.days(1)
+    def metric_monthly_usd(self, period: Duration = DAY) -> cloudwatch.MathExpression:
+        """The period's estimate, projected to a month; US dollars."""
         return cloudwatch.MathExpression(
-            expression=f"usd * {DAYS_A_MONTH:.4f}",
+            expression=f"usd * {SECONDS_A_MONTH} / PERIOD(calls)",
             label="US dollars a month",
-            period=day,
-            using_metrics={"usd": self.metric_usd(day)},
+            period=period,
+            using_metrics={"usd": self.metric_usd(period), "calls": self._calls(period)},
         )
 
     def metric_usd_per_million_tokens(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
@@ -128,6 +129,9 @@ class ServiceMetrics:
             period=period,
             using_metrics={"usd": self.metric_usd(period), "tokens": self.metric_tokens(period)},
         )
+
+    def _calls(self, period: Duration) -> cloudwatch.Metric:
+        return self.function.metric_invocations(statistic="Sum", period=period)
 
     def _own(self, name: str, statistic: str, period: Duration) -> cloudwatch.Metric:
         return cloudwatch.Metric(

@@ -211,7 +211,7 @@ class Network(Options):
 class ScheduledCapacity(Options):
     """From a time of day on, this many environments are kept initialized."""
 
-    cron: str
+    cron: Annotated[str, Field(pattern=r"^\S+( \S+){5}$")]
     """When, as six fields of Application Auto Scaling in UTC: ``0 7 ? * MON-FRI *``."""
     capacity: Annotated[int, Field(ge=0)]
     """Environments from then on."""

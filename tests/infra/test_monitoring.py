@@ -1,7 +1,6 @@
 """What is watched: the names agree with what the runtime writes, and alarms and dashboard say what they should."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,29 +110,30 @@ def test_alarms_may_use_an_encrypted_topic(templates: dict[str, Template]) -> No
     assert grant["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
 
 
+def spend(template: Template, busy: float, init: float, calls: float) -> float:
+    """The spend alarm's metric for a day with these sums of ``Duration``, ``InitDuration`` (ms) and ``Invocations``."""
+    queries = alarm(template, "Spend")["Metrics"]
+    expressions = {query["Id"]: query["Expression"] for query in queries if "Expression" in query}
+    assert {query["MetricStat"]["Period"] for query in queries if "MetricStat" in query} == {86_400}
+    functions = {"FILL": lambda series, _: series, "PERIOD": lambda _: 86_400}
+    sums = {"busy": busy, "init": init, "calls": calls}
+    usd = eval(expressions.pop("usd"), functions | sums)
+    (monthly,) = expressions.values()
+    return eval(monthly, functions | sums | {"usd": usd})
+
+
 def test_spend_is_estimated_by_list_price(templates: dict[str, Template]) -> None:
-    """The alarm's expression, computed for a day of 1,000 requests of one second each and 10 cold starts of two."""
-    expressions = {
-        query["Id"]: query["Expression"]
-        for query in alarm(templates["watched"], "Spend")["Metrics"]
-        if "Expression" in query
-    }
-    day = re.sub(r"FILL\((\w+), 0\)", r"\1", expressions["usd"])
+    # 1,000 requests of one second each, 10 cold starts of two.
+    monthly = spend(templates["watched"], busy=1_000_000, init=20_000, calls=1_000)
 
-    usd = eval(day, {"busy": 1_000_000, "init": 20_000, "calls": 1_000})
-
-    assert usd == pytest.approx(1020 * 1769 / 1024 * COMPUTE["x86_64"].on_demand + 1_000 * USD_PER_REQUEST, rel=1e-4)
-    assert eval(expressions["expr_1"], {"usd": usd}) == pytest.approx(usd * 365 / 12, rel=1e-4)
+    a_day = 1020 * 1769 / 1024 * COMPUTE["x86_64"].on_demand + 1_000 * USD_PER_REQUEST
+    assert monthly == pytest.approx(a_day * 365 / 12, rel=1e-6)
 
 
 def test_spend_counts_provisioned_environments(templates: dict[str, Template]) -> None:
-    (usd,) = (
-        query["Expression"] for query in alarm(templates["everything"], "Spend")["Metrics"] if query["Id"] == "usd"
-    )
+    idle = spend(templates["everything"], busy=0, init=0, calls=0)
 
-    idle = eval(re.sub(r"FILL\((\w+), 0\)", r"\1", usd), {"busy": 0, "init": 0, "calls": 0})
-
-    assert idle == pytest.approx(86_400 * 1769 / 1024 * COMPUTE["x86_64"].provisioned, rel=1e-4)
+    assert idle == pytest.approx(86_400 * 1769 / 1024 * COMPUTE["x86_64"].provisioned * 365 / 12, rel=1e-6)
 
 
 def test_budget(templates: dict[str, Template]) -> None:

@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Stack
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
 
-from infra import Access, Compute, EmbeddingService, Monitoring, Traffic, WarmUp
+from infra import Access, Compute, EmbeddingService, Logs, Monitoring, Network, Traffic, WarmUp
 from infra.memory import needed_memory_mb
 from model_export.errors import ConfigurationError
 from model_export.settings import PROJECT
@@ -172,6 +176,26 @@ def test_attributes(stack: Stack, small_artifact: Path) -> None:
     assert stack.resolve(service.api_key.secret_arn) == {"Ref": "EmbeddingsApiKey1D236F04"}
     assert set(service.alarms) == {"errors", "throttles", "p99_duration", "memory", "spend"}
     assert service.alarm_topic is None
+
+
+def test_takes_what_another_construct_made(stack: Stack, small_artifact: Path) -> None:
+    key, vpc, topic = kms.Key(stack, "Key"), ec2.Vpc(stack, "Vpc"), sns.Topic(stack, "Topic")
+    secret = secretsmanager.Secret(stack, "Secret")
+
+    define(
+        stack,
+        small_artifact,
+        access=Access(auth="api_key", api_key_secret_arn=secret.secret_arn),
+        logs=Logs(kms_key=key.key_arn),
+        network=Network(vpc_id=vpc.vpc_id, subnet_ids=[subnet.subnet_id for subnet in vpc.private_subnets]),
+        monitoring=Monitoring(alarms=True, alarm_topic_arn=topic.topic_arn),
+    )
+
+    template = synthesize(stack)
+    (function,) = properties(template, "AWS::Lambda::Function", "EmbeddingsFunction")
+    assert function["Environment"]["Variables"]["EMBEDDINGS_API_KEY_SECRET_ARN"] == stack.resolve(secret.secret_arn)
+    assert function["KmsKeyArn"] == stack.resolve(key.key_arn)
+    assert function["VpcConfig"]["SubnetIds"] == stack.resolve([subnet.subnet_id for subnet in vpc.private_subnets])
 
 
 def test_app_of_ones_own(artifact: Path, tmp_path: Path) -> None:
