@@ -95,7 +95,9 @@ class Application:
     def _internal(self, error: Exception, request_id: str) -> HttpError:
         """An error of ours: told to the caller without details, which may hold what others sent, and to the log."""
         self.telemetry.record_failure(error, request_id)
-        return HttpError(500, f"internal error; the log has it under the request id {request_id}", error_type="Backend")
+        return HttpError(
+            500, f"internal error; the log has it under the request id {request_id}", error_type="Internal"
+        )
 
 
 def _compute_headers(response: Response, start: float) -> dict[str, str]:

@@ -65,7 +65,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             return
-        if INVOCATION_PATH.fullmatch(self.path) and self.command == "POST":
+        if INVOCATION_PATH.fullmatch(self.path.partition("?")[0]) and self.command == "POST":
             self._send_invocation(body)
         elif self.command == "OPTIONS" and "access-control-request-method" in self.headers and self._cors_headers():
             self._send(204, self._cors_headers(), b"")

@@ -1,7 +1,6 @@
 """OpenAI's routes for embeddings (https://platform.openai.com/docs/api-reference/embeddings)."""
 
 import binascii
-from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -60,6 +59,8 @@ def models(service: Service) -> Response:
 
 def model(service: Service, name: str) -> Response:
     """One of the names that a request may use as its ``model``."""
+    from urllib.parse import unquote
+
     name = unquote(name)
     prompt_of(service, name)
     return json_answer(_model(name))

@@ -102,8 +102,11 @@ ErrorType = Annotated[
         "Unauthorized",
         "NotFound",
         "MethodNotAllowed",
+        "Internal",
     ],
-    Meta(description="The first six are TEI's; where TEI answers 401, 404 and 405 with nothing, ours have a type too."),
+    Meta(
+        description="The first six are TEI's; where TEI answers with nothing, as 401, 404 and 405, ours have a type too."
+    ),
 ]
 
 

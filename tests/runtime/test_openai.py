@@ -83,12 +83,12 @@ class TestEmbeddings:
         assert error(response)["param"] == "encoding_format"
 
     def test_base64_fits_more(self, http):
-        response = embeddings(http, input=["a"] * 1500)
+        response = embeddings(http, input=["a"] * 1000)
         assert response.status_code == 400
         message = error(response)["message"]
         fit = int(message.rpartition("base64 ")[2].split()[0])
         assert fit >= 2048
-        assert len(vectors(embeddings(http, input=["a"] * 1500, encoding_format="base64"))) == 1500
+        assert len(vectors(embeddings(http, input=["a"] * 1000, encoding_format="base64"))) == 1000
 
 
 class TestErrors:
