@@ -96,13 +96,14 @@ class ServiceMetrics:
         By list price, without the free tier: ``infra.prices``.
         """
         price, gigabytes = COMPUTE[self.compute.architecture], self.compute.memory_mb / 1024
-        a_busy_millisecond = price.on_demand * gigabytes / 1000
-        a_standing_second = price.provisioned * gigabytes * self.provisioned_concurrency
+        terms = {
+            "(busy + FILL(init, 0))": price.on_demand * gigabytes / 1000,
+            "calls": USD_PER_REQUEST,
+            "PERIOD(calls)": price.provisioned * gigabytes * self.provisioned_concurrency,
+        }
         return cloudwatch.MathExpression(
-            expression=(
-                f"(busy + FILL(init, 0)) * {a_busy_millisecond:.15f} + calls * {USD_PER_REQUEST:.15f} "
-                f"+ PERIOD(calls) * {a_standing_second:.15f}"
-            ),
+            # Without exponents: the CDK takes their "e" for the name of a metric.
+            expression=" + ".join(f"{quantity} * {usd:.15f}" for quantity, usd in terms.items() if usd),
             label="US dollars",
             period=period,
             using_metrics={

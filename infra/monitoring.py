@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from aws_cdk import Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
@@ -60,16 +61,17 @@ class ServiceMonitoring(Construct):
             return None
         topic = sns.Topic(self, "Topic", display_name="Embeddings", enforce_ssl=True, master_key=encryption_key)
         topic.add_subscription(subscriptions.EmailSubscription(self._monitoring.alarm_email))
-        publishers = [iam.ServicePrincipal(f"{name}.amazonaws.com") for name in ("cloudwatch", "budgets")]
-        for publisher in publishers:
+        here = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
+        for service in ("cloudwatch", "budgets"):
+            publisher = iam.ServicePrincipal(f"{service}.amazonaws.com").with_conditions(here)
             topic.grant_publish(publisher)
-        if encryption_key:
-            # A key that was brought along says so in its own policy.
-            encryption_key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=publishers, actions=["kms:Decrypt", "kms:GenerateDataKey*"], resources=["*"]
+            if encryption_key:
+                # A key that was brought along has to say so in its own policy.
+                encryption_key.add_to_resource_policy(
+                    iam.PolicyStatement(
+                        principals=[publisher], actions=["kms:Decrypt", "kms:GenerateDataKey*"], resources=["*"]
+                    )
                 )
-            )
         return topic
 
     def _alarms(self) -> dict[str, cloudwatch.Alarm]:

@@ -105,9 +105,9 @@ def test_alarms_may_use_an_encrypted_topic(templates: dict[str, Template]) -> No
         for statement in key["KeyPolicy"]["Statement"]
         if isinstance(statement["Principal"].get("Service"), list)
     )
-
     assert sorted(grant["Principal"]["Service"]) == ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]
     assert grant["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+    assert grant["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def spend(template: Template, busy: float, init: float, calls: float) -> float:
