@@ -1,4 +1,4 @@
-"""A CDK app of one's own with an embeddings endpoint in it, and a role that may call it."""
+"""A CDK app of one's own with an embeddings endpoint in it, and a role that may call it: ``cdk deploy`` in this folder."""
 
 from aws_cdk import App, Stack
 from aws_cdk import aws_iam as iam

@@ -30,6 +30,15 @@ def test_cdk_json_is_valid_in_every_stage(monkeypatch: pytest.MonkeyPatch) -> No
         assert read_configuration().stage == stage
 
 
+def test_stage_overrides_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDK_CONTEXT_JSON", json.dumps({"stage": "prod", "log_retention_days": "7"}))
+
+    configuration = read_configuration()
+
+    assert (configuration.dashboard, configuration.alarms, configuration.golden_check) == (True, True, True)
+    assert configuration.log_retention_days == 7
+
+
 def test_command_line_hands_over_strings() -> None:
     configuration = read_configuration(
         {

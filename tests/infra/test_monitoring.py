@@ -9,7 +9,7 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk.aws_cloudwatch import Metric
 
-from infra import EmbeddingService
+from infra import Compute, EmbeddingService
 from infra.metrics import NAMESPACE, ServiceMetrics
 from infra.prices import COMPUTE, USD_PER_REQUEST
 from runtime import telemetry
@@ -80,7 +80,7 @@ def test_alarms(templates: dict[str, Template]) -> None:
     assert len(resources(template, "AWS::CloudWatch::Alarm")) == 5
     assert alarm(template, "P99Duration")["ExtendedStatistic"] == "p99"
     assert alarm(template, "P99Duration")["Threshold"] == 5000
-    assert alarm(template, "Memory")["Threshold"] == 0.9 * 1769
+    assert alarm(template, "Memory")["Threshold"] == pytest.approx(0.9 * Compute().memory_mb)
     assert alarm(template, "Spend")["Threshold"] == 50
     assert {found["TreatMissingData"] for found in properties(template, "AWS::CloudWatch::Alarm")} == {"notBreaching"}
 
@@ -126,14 +126,16 @@ def test_spend_is_estimated_by_list_price(templates: dict[str, Template]) -> Non
     # 1,000 requests of one second each, 10 cold starts of two.
     monthly = spend(templates["watched"], busy=1_000_000, init=20_000, calls=1_000)
 
-    a_day = 1020 * 1769 / 1024 * COMPUTE["x86_64"].on_demand + 1_000 * USD_PER_REQUEST
+    a_day = 1020 * Compute().memory_mb / 1024 * COMPUTE["x86_64"].on_demand + 1_000 * USD_PER_REQUEST
     assert monthly == pytest.approx(a_day * 365 / 12, rel=1e-6)
 
 
 def test_spend_counts_provisioned_environments(templates: dict[str, Template]) -> None:
     idle = spend(templates["everything"], busy=0, init=0, calls=0)
 
-    assert idle == pytest.approx(86_400 * 1769 / 1024 * COMPUTE["x86_64"].provisioned * 365 / 12, rel=1e-6)
+    assert idle == pytest.approx(
+        86_400 * Compute().memory_mb / 1024 * COMPUTE["x86_64"].provisioned * 365 / 12, rel=1e-6
+    )
 
 
 def test_budget(templates: dict[str, Template]) -> None:
