@@ -5,7 +5,6 @@ limits and the handling of long texts, :meth:`Service.embed` or :meth:`Service.t
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import takewhile
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -14,17 +13,18 @@ import numpy as np
 
 from .errors import EmptyInput, InvalidInput, NotTokenizable
 from .metrics import Metrics
-from .options import EmbedOptions, Encoded, EncodeOptions, Usage
+from .options import Direction, EmbedOptions, Encoded, EncodeOptions, Usage
 from .pooling import normalize
-from .settings import Settings, SettingsError
+from .settings import LongTexts, Settings, SettingsError
 
 if TYPE_CHECKING:
     from .embedder import Embedder
 
 MAX_CHARACTERS_PER_TOKEN = 250
-"""A text with more than this times the tokens that the model reads is too long, whatever its tokens (TEI's limit)."""
-
-
+"""A text with more than this times the tokens that the model reads is too long, whatever its tokens are (TEI's limit): some
+megabytes of text would otherwise take some gigabytes to tokenize."""
+MAX_CHARACTERS_PER_WINDOWED_TOKEN = 16
+"""The same for a text that is read in windows, by the tokens that a request may have. Text has 3 to 5."""
 HALF_A_PAIR = "tokenizer error: a text holds half of a surrogate pair, which is not valid Unicode"
 
 
@@ -60,11 +60,7 @@ class Service:
         for value in inputs:
             windows.append(self._windows(value, prompt, options))
             tokens += sum(map(len, windows[-1]))
-            if tokens > self.settings.max_tokens:
-                raise InvalidInput(
-                    f"`inputs` have more than the {self.settings.max_tokens} tokens that a request may have: "
-                    f"{len(windows)} of {len(inputs)} texts have {tokens}; send them in several requests"
-                )
+            self.check_tokens(tokens, len(windows), len(inputs))
         return Encoded(windows, tokens, sum(map(len, inputs)), perf_counter() - start)
 
     def embed(self, encoded: Encoded, options: EmbedOptions) -> tuple[np.ndarray, Usage]:
@@ -86,7 +82,7 @@ class Service:
 
     def reference_encoding(self, text: str, add_special_tokens: bool):
         """The tokens of ``text`` with their offsets in characters, as a ``tokenizers.Encoding``."""
-        self._check_characters(text)
+        text = self._limited(text, "error", "right")
         try:
             return self.embedder.reference_tokenizer.encode(text, add_special_tokens=add_special_tokens)
         except UnicodeEncodeError:
@@ -98,6 +94,15 @@ class Service:
             raise EmptyInput(f"`{name}` cannot be empty", param=name)
         if count > self.settings.max_texts:
             raise InvalidInput(f"batch size {count} > maximum allowed batch size {self.settings.max_texts}", param=name)
+
+    def check_tokens(self, tokens: int, texts: int, all_texts: int) -> None:
+        """Raise if the first ``texts`` of ``all_texts`` in a request have more tokens than it may have."""
+        if tokens > self.settings.max_tokens:
+            raise InvalidInput(
+                f"`inputs` have more than the {self.settings.max_tokens} tokens that a request may have: "
+                f"{texts} of {all_texts} texts have {tokens}; send less in one request",
+                param="inputs",
+            )
 
     def check_options(self, options: EmbedOptions) -> int:
         """The length of the vectors that ``options`` ask for.
@@ -137,23 +142,35 @@ class Service:
         if prompt and not isinstance(value, str):
             # Ids have no place for a prompt, so they go back to text first, as TEI does it.
             value = self.embedder.reference_tokenizer.decode(self._known(value), skip_special_tokens=True)
+        mode = options.long_texts or self.settings.long_texts
         if isinstance(value, str):
-            content, frame = self._tokenize(prompt + value), self.embedder.with_special_tokens
+            text = self._limited(value, mode, options.truncation_direction)
+            content, frame = self._tokenize(prompt + text), self.embedder.with_special_tokens
             room = self.manifest.max_tokens - self.embedder.num_special_tokens
         else:
             content, frame, room = self._known(value), list, self.manifest.max_tokens
         if len(content) <= room:
             return [frame(content)]
-        match options.long_texts or self.settings.long_texts:
-            case "truncate":
-                return [frame(content[:room] if options.truncation_direction == "right" else content[-room:])]
-            case "window":
-                return [frame(window) for window in self._split(content, prompt, room, options.window_overlap)]
+        if mode == "truncate":
+            return [frame(content[:room] if options.truncation_direction == "right" else content[-room:])]
+        if mode == "window":
+            return [frame(window) for window in self._split(content, prompt, room, options.window_overlap)]
         raise InvalidInput(
             f"`inputs` must have less than {self.manifest.max_tokens} tokens. "
             f"Given: {len(content) + self.manifest.max_tokens - room}",
             param="inputs",
         )
+
+    def _limited(self, text: str, mode: LongTexts, direction: Direction) -> str:
+        """``text``, or as many of its characters as are tokenized at most where the rest would be cut off anyway."""
+        limit = MAX_CHARACTERS_PER_TOKEN * self.manifest.max_tokens
+        if mode == "window":
+            limit = max(limit, MAX_CHARACTERS_PER_WINDOWED_TOKEN * self.settings.max_tokens)
+        if len(text) <= limit:
+            return text
+        if mode == "truncate":
+            return text[:limit] if direction == "right" else text[-limit:]
+        raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {len(text)}", param="inputs")
 
     def _split(self, content: list[int], prompt: str, room: int, overlap: int | None) -> list[list[int]]:
         """Windows over ``content``, each starting with the prompt's tokens and sharing ``overlap`` with the one before."""
@@ -169,12 +186,9 @@ class Service:
                 param="window_overlap",
             )
         starts = range(0, len(rest) - overlap, size - overlap)
+        # Before they are made: a large overlap makes very many of them.
+        self.check_tokens(len(starts) * self.manifest.max_tokens - size, 1, 1)
         return [head + rest[start : start + size] for start in starts]
-
-    def _check_characters(self, text: str) -> None:
-        limit = MAX_CHARACTERS_PER_TOKEN * self.manifest.max_tokens
-        if len(text) > limit:
-            raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {len(text)}", param="inputs")
 
     def _check_overlap(self, overlap: int, error: type[Exception]) -> None:
         room = self.manifest.max_tokens - self.embedder.num_special_tokens
@@ -195,17 +209,9 @@ class Service:
             raise NotTokenizable(HALF_A_PAIR, param="inputs") from None
 
     def _known(self, ids: list[int]) -> list[int]:
-        largest = max(ids)
-        if largest >= self._vocabulary:
-            raise NotTokenizable(
-                f"tokenizer error: token id {largest} is not in the vocabulary of {self._vocabulary} tokens",
-                param="inputs",
-            )
+        if not self.embedder.tokenizer.is_vocabulary(ids):
+            raise NotTokenizable("tokenizer error: a token id is not in the model's vocabulary", param="inputs")
         return ids
-
-    @cached_property
-    def _vocabulary(self) -> int:
-        return self.embedder.reference_tokenizer.get_vocab_size()
 
 
 def _usage(encoded: Encoded, inference_seconds: float) -> Usage:

@@ -47,6 +47,16 @@ class Tokenizer:
         """``ids`` between the special tokens that the model expects around a text."""
         return [*self.info.prefix, *ids, *self.info.suffix]
 
+    def is_vocabulary(self, ids: Sequence[int]) -> bool:
+        """Whether all of ``ids`` are tokens. Asks the fast tokenizer where there is one."""
+        if self._kitoken is None:
+            return max(ids, default=0) < self.reference.get_vocab_size()
+        try:
+            self._kitoken.decode(list(ids))
+        except ValueError:  # "invalid token 250010"
+            return False
+        return True
+
     @property
     def num_special_tokens(self) -> int:
         """How many tokens :meth:`with_special_tokens` adds."""

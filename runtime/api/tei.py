@@ -103,8 +103,11 @@ def tokenize(service: Service, request: TokenizeRequest) -> Response:
     """The tokens of texts, with their places in the text."""
     inputs = [request.inputs] if isinstance(request.inputs, str) else request.inputs
     service.check_count(len(inputs))
-    prompt = service.prompt(request.prompt_name)
-    return json_answer([_tokens(service, prompt, text, request.add_special_tokens) for text in inputs])
+    prompt, answer = service.prompt(request.prompt_name), []
+    for text in inputs:
+        answer.append(_tokens(service, prompt, text, request.add_special_tokens))
+        service.check_tokens(sum(map(len, answer)), len(answer), len(inputs))
+    return json_answer(answer)
 
 
 def _tokens(service: Service, prompt: str, text: str, add_special_tokens: bool) -> list[SimpleToken]:
@@ -127,6 +130,7 @@ def decode(service: Service, request: DecodeRequest) -> Response:
     """The texts of token ids."""
     batch = as_batch(request.ids)
     service.check_count(len(batch), "ids")
+    service.check_tokens(sum(map(len, batch)), len(batch), len(batch))
     if not all(batch):
         raise EmptyInput("`input_ids` cannot be empty", param="ids")
     decode_ids = service.embedder.reference_tokenizer.decode

@@ -113,9 +113,9 @@ class TestEncodings:
         assert response.status_code == 400
         assert "gzip" in response.json()["error"]
 
-    def test_a_body_that_unfolds_to_gigabytes(self, http):
+    def test_a_body_that_unfolds_to_many_times_its_size(self, http):
         compressor = zlib.compressobj(9, wbits=31)
-        bomb = b"".join([*(compressor.compress(bytes(2**24)) for _ in range(64)), compressor.flush()])
+        bomb = b"".join([*(compressor.compress(bytes(2**24)) for _ in range(8)), compressor.flush()])
         response = http.post("/embed", content=bomb, headers={**JSON, "content-encoding": "gzip"})
         assert response.status_code == 413
 

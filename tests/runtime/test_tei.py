@@ -420,6 +420,34 @@ class TestLimits:
         assert len(post(http, "/embed", inputs=["a"] * (fit + 1), dimensions=128).json()) == fit + 1
 
 
+class TestHugeTexts:
+    """What would take gigabytes to tokenize is refused first; the limits are TEI's where TEI has them."""
+
+    @pytest.mark.parametrize("text", ["<s>" + "ab " * 1_900_000, "a" * 5_900_000, " " * 5_900_000])
+    def test_are_refused_or_cut_off_before_they_are_tokenized(self, http, text):
+        for path, options in [
+            ("/embed", {}),
+            ("/embed", {"long_texts": "window"}),
+            ("/embed_all", {}),
+            ("/tokenize", {}),
+        ]:
+            response = post(http, path, inputs=text, **options)
+            validate(response)
+            assert response.status_code == 413
+            assert "characters" in response.json()["error"]
+        assert post(http, "/embed", inputs=text, truncate=True).status_code == 200
+        assert post(http, "/embed", inputs=text, truncate=True, truncation_direction="Left").status_code == 200
+
+    def test_many_windows_are_refused_before_they_are_made(self, http):
+        response = post(http, "/embed", inputs="word " * 60_000, long_texts="window", window_overlap=509)
+        assert response.status_code == 413
+        assert "tokens that a request may have" in response.json()["error"]
+
+    def test_many_ids(self, http):
+        assert post(http, "/embed", inputs=[5] * 1_000_000).status_code == 413
+        assert post(http, "/decode", ids=[5] * 1_000_000).status_code == 413
+
+
 class TestWindows:
     def test_a_long_text_is_the_mean_of_its_windows(self, http, embedder):
         words = [f"word{number}" for number in range(500)]

@@ -1,0 +1,69 @@
+"""What the cold path imports. Every import is paid for by the caller who waits for a cold start."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.tools import PROJECT
+
+RARE = {
+    "argparse": "the local server",
+    "email": "http.client",
+    "hmac": "API keys",
+    "http.client": "Secrets Manager",
+    "http.server": "the local server",
+    "ssl": "Secrets Manager",
+    "tokenizers": "/tokenize, /decode, special tokens in a text",
+    "runtime.api.description": "/openapi.json, /docs",
+    "runtime.quantization": "precisions other than float32",
+    "runtime.secrets_manager": "API keys",
+    "runtime.server": "the local server",
+    "boto3": "nothing",
+    "botocore": "nothing",
+    "huggingface_hub": "nothing",
+    "model_export": "nothing",
+    "pydantic": "nothing",
+    "torch": "nothing",
+    "transformers": "nothing",
+}
+"""Modules that must not be there after the handler answered a plain request, and what needs them."""
+
+
+@pytest.fixture(scope="module")
+def imported(artifact) -> set[str]:
+    """The modules that a process has after its first answers."""
+    code = (
+        "import sys, runtime.handler\n"
+        "event = {'requestContext': {'http': {'method': 'POST'}}, 'rawPath': '/v1/embeddings', 'body': '{\"input\": \"a\"}',"
+        " 'headers': {'content-type': 'application/json'}}\n"
+        "assert runtime.handler.handler(event)['statusCode'] == 200\n"
+        "assert len(runtime.handler.handler({'inputs': 'a'})) == 1\n"
+        "print('MODULES', *sys.modules)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env={"EMBEDDINGS_MODEL_DIR": str(artifact)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(result.stdout.rpartition("MODULES ")[2].split())
+
+
+@pytest.mark.parametrize("module", RARE)
+def test_the_cold_path_does_not_import(imported, module):
+    assert module not in imported, f"{module} is for {RARE[module]}"
+
+
+def test_parsing_and_answering_know_nothing_of_the_engine():
+    code = "import sys, runtime.events, runtime.api.routes, runtime.api.description; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert not {"onnxruntime", "kitoken", "runtime.embedder"} & set(result.stdout.split())
+
+
+def test_the_embedder_knows_nothing_of_http():
+    code = "import sys, runtime.embedder; print(*(name for name in sys.modules if name.startswith('runtime')))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert not [name for name in result.stdout.split() if "api" in name or "events" in name or "service" in name]
