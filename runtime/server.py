@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -56,6 +57,7 @@ class Server(ThreadingHTTPServer):
 class _RequestHandler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
+    server_version, sys_version = "serverless-embeddings", ""
     # A response in two packets waits for the acknowledgement of the first.
     wbufsize = -1
     disable_nagle_algorithm = True
@@ -196,6 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print(f"serving {options.model_dir} on {server.url}", file=sys.stderr, flush=True)
+    # As the first process of a container it would otherwise not hear SIGTERM.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
     return 0
