@@ -16,6 +16,9 @@ HANDLER = Path(__file__).with_name("handler.py")
 DECIMALS = 5
 """Digits of a golden number that are sent along: the cosine that is asked for needs three."""
 
+TIMEOUT = Duration.minutes(10)
+"""Longest that the check may take, waiting for a throttled function included."""
+
 
 class GoldenCheck(Construct):
     """A custom resource that fails, and with it the deployment, unless ``version`` answers as the artifact says.
@@ -44,7 +47,7 @@ class GoldenCheck(Construct):
             code=lambda_.Code.from_inline(HANDLER.read_text()),
             handler="index.handler",
             runtime=lambda_.Runtime.PYTHON_3_14,
-            timeout=Duration.minutes(3),
+            timeout=TIMEOUT,
             role=_role(self, log_group, function),
             log_group=log_group,
         )
@@ -53,6 +56,8 @@ class GoldenCheck(Construct):
             "Result",
             resource_type="Custom::GoldenCheck",
             service_token=handler.function_arn,
+            # If it dies without an answer: CloudFormation would wait for an hour.
+            service_timeout=TIMEOUT.plus(Duration.minutes(1)),
             properties={
                 "Version": version.function_arn,
                 "Golden": json.dumps(golden_answers(artifact, default_prompt), separators=(",", ":")),

@@ -82,6 +82,7 @@ def test_a_group_has_the_values_of_the_flat_keys() -> None:
         ({"auth": "key"}, "auth: 'key' is not allowed: input should be 'iam', 'api_key' or 'none'"),
         ({"auth": "iam", "api_key_secret_arn": "arn:aws:x"}, "api_key_secret_arn needs auth = api_key; auth is iam"),
         ({"principals": "me"}, "'me' is neither an account id of 12 digits, an ARN, nor an organization"),
+        ({"principals": "*"}, "'*' is neither an account id of 12 digits, an ARN, nor an organization"),
         ({"log_retention_days": 8}, "keeps logs for one of 1, 3, 5, 7, 14, 30"),
         ({"log_format": "json"}, "log_format: 'json' is not allowed: input should be 'JSON' or 'Text'"),
         ({"kms_key": "alias/mine"}, "kms_key"),

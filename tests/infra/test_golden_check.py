@@ -107,7 +107,7 @@ def test_version_that_answers_with_an_error_fails(
 
     ((status, reason),) = cloudformation.told
     assert status == "FAILED"
-    assert "returned no vectors" in reason
+    assert "returned no vector" in reason
 
 
 def test_deletion_needs_no_check(check: ModuleType, cloudformation: CfnResponse) -> None:
