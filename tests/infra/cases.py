@@ -1,6 +1,11 @@
 """The configurations that the templates are checked in: one for each option, and some together."""
 
-CASES = {
+import json
+from typing import Any
+
+from model_export.settings import PROJECT
+
+CASES: dict[str, dict[str, Any]] = {
     "default": {},
     "arm64": {"architecture": "arm64"},
     "size": {"memory_mb": 3008, "timeout_seconds": 120, "ephemeral_storage_mb": 1024, "reserved_concurrency": 2},
@@ -71,6 +76,10 @@ CASES = {
         "tracing": True,
         "budget_monthly_usd": 20,
     },
+}
+CASES |= {
+    f"stage-{name}": overrides
+    for name, overrides in json.loads((PROJECT / "cdk.json").read_text())["context"]["stages"].items()
 }
 """Name of a case to what it sets in the configuration."""
 
