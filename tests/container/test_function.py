@@ -6,6 +6,8 @@ import httpx
 import numpy as np
 import pytest
 
+from infra.memory import needed_memory_mb
+from runtime.manifest import read_manifest
 from tests.support import emulator, engine
 from tests.support.emulator import FunctionContainer
 from tests.support.tools import wait_until
@@ -86,6 +88,13 @@ def test_a_request_that_takes_too_long_is_cut_off_and_the_next_one_works(image, 
         before = container.invoke({"inputs": TEXT}).json()
         assert b"Task timed out after 3.00 seconds" in container.invoke({"inputs": [long] * 200}).body
         assert container.invoke({"inputs": TEXT}).json() == before
+
+
+def test_the_least_memory_that_a_deployment_may_have_is_enough(image, artifact):
+    """The deployment refuses less (infra/memory.py); with just that, a batch of texts as long as the model reads works."""
+    long = " ".join([TEXT] * 100)
+    with FunctionContainer(image, needed_memory_mb(read_manifest(artifact))) as container:
+        assert len(container.invoke({"inputs": [long] * 4, "truncate": True}).json()) == 4
 
 
 def test_without_lambda_the_image_serves_http(image, memory_mb):

@@ -6,7 +6,10 @@ The tests run in the order in which they stand here; the last one removes the st
 import json
 import time
 
+import huggingface_hub
+import openai
 import pytest
+from langchain_openai import OpenAIEmbeddings
 
 from tests.e2e.conftest import resources
 from tests.support.tools import wait_until
@@ -16,6 +19,7 @@ STACK = "E2eApiKey"
 REFRESH_SECONDS = 2
 CONTEXT = {"auth": "api_key", "api_key_refresh_seconds": str(REFRESH_SECONDS)}
 TEXT = LANGUAGES["en"]
+MODEL = "intfloat/multilingual-e5-small"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,17 @@ def test_health_is_open(stack):
     with stack.client() as client:
         assert client.get("/health").status_code == 200
         assert client.get("/info").status_code == 401
+
+
+def test_published_clients_take_the_key(stack, key):
+    expected = pytest.approx(stack.invoke({"inputs": TEXT})[0], abs=1e-6)
+    ours = openai.OpenAI(base_url=f"{stack.url}/v1", api_key=key)
+    assert ours.embeddings.create(model=MODEL, input=TEXT).data[0].embedding == expected
+    assert huggingface_hub.InferenceClient(model=stack.url, token=key).feature_extraction(TEXT)[0] == expected
+    options = {"base_url": f"{stack.url}/v1", "model": MODEL, "check_embedding_ctx_length": False}
+    assert OpenAIEmbeddings(api_key=key, **options).embed_query(TEXT) == expected
+    with pytest.raises(openai.AuthenticationError):
+        openai.OpenAI(base_url=f"{stack.url}/v1", api_key="wrong").embeddings.create(model=MODEL, input=TEXT)
 
 
 def test_a_rotated_key_counts_without_a_deployment(stack, key):

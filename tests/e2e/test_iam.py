@@ -4,13 +4,18 @@ The tests run in the order in which they stand here; the last one removes the st
 """
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import numpy as np
+import openai
 import pytest
 from botocore.credentials import Credentials
 
+from client import SigV4Auth
 from tests.e2e.conftest import OWNER, boto3_client, resources
+from tests.support.tools import run
 from tests.texts import LANGUAGES
 
 STACK = "E2eIam"
@@ -65,6 +70,21 @@ def test_a_direct_invocation_by_boto3(stack):
     with stack.client(OWNER) as client:
         over_http = client.post("/embed", json={"inputs": [TEXT, "x"]}).json()
     assert stack.invoke({"inputs": [TEXT, "x"]}) == over_http
+
+
+def test_openai_s_client_signs(stack, user):
+    with httpx2.Client(auth=SigV4Auth(stack.aws.region, credentials=user(MAY_CALL))) as http_client:
+        client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key="unused", http_client=http_client)
+        answer = client.embeddings.create(model="intfloat/multilingual-e5-small:query", input=TEXT)
+    assert answer.data[0].embedding == pytest.approx(stack.invoke({"inputs": f"query: {TEXT}"})[0], abs=1e-6)
+
+
+def test_the_command_among_the_outputs_works(stack, user):
+    caller = user(MAY_CALL)
+    command = stack.outputs["TryIt"].replace(stack.outputs["Url"], f"{stack.url}/")
+    keys = {"AWS_ACCESS_KEY_ID": caller.access_key, "AWS_SECRET_ACCESS_KEY": caller.secret_key, "AWS_SESSION_TOKEN": ""}
+    vectors = json.loads(run(["sh", "-c", command], env=dict(os.environ) | keys))
+    assert vectors == stack.invoke({"inputs": ["First text", "Second text"]})
 
 
 def test_a_bad_request_is_told_why_and_the_next_one_works(stack):
@@ -135,14 +155,14 @@ def test_a_second_deployment_changes_nothing(stack):
 
 
 def test_a_change_publishes_a_version_and_moves_the_alias(stack, deploy):
-    version = stack.live_version()
-    changed = deploy(STACK, **CONTEXT | {"memory_mb": "1024", "log_level": "DEBUG"})
+    lambda_ = stack.aws.client("lambda")
+    function = {"FunctionName": stack.outputs["FunctionName"]}
+    version, memory_mb = stack.live_version(), lambda_.get_function_configuration(**function)["MemorySize"]
+    changed = deploy(STACK, **CONTEXT | {"memory_mb": str(memory_mb + 64), "log_level": "DEBUG"})
     assert changed.outputs == stack.outputs
     assert int(changed.live_version()) == int(version) + 1
-    function = {"FunctionName": stack.outputs["FunctionName"]}
-    lambda_ = stack.aws.client("lambda")
-    assert lambda_.get_function_configuration(**function)["MemorySize"] == 1024
-    assert lambda_.get_function_configuration(**function, Qualifier=version)["MemorySize"] == 1769
+    assert lambda_.get_function_configuration(**function)["MemorySize"] == memory_mb + 64
+    assert lambda_.get_function_configuration(**function, Qualifier=version)["MemorySize"] == memory_mb
     with changed.client(OWNER) as client:
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
 

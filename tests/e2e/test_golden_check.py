@@ -1,0 +1,56 @@
+"""A deployment that checks each new version before traffic moves to it, from a copy of the project whose model is damaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Deployment, resources
+from tests.support.cdk import CdkApp
+from tests.support.tools import PROJECT, ToolError
+from tests.texts import LANGUAGES
+
+STACK = "E2eGolden"
+CONTEXT = {"model": "embedded", "stack_name": STACK, "golden_check": "true"}
+
+
+@pytest.fixture(scope="module")
+def project(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a deployment needs of the project, with its artifact."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("infra", "model_export", "runtime"):
+        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    for name in ("app.py", "cdk.json", ".dockerignore"):
+        shutil.copy(PROJECT / name, copy)
+    shutil.copytree(artifact, copy / artifact.relative_to(PROJECT))
+    return copy
+
+
+def test_a_version_that_answers_otherwise_gets_no_traffic(aws, project: Path, artifact: Path):
+    before = resources(aws)
+    app = CdkApp(aws, CONTEXT, project)
+    printed, outputs = app.deploy()
+    stack = Deployment(aws, app, printed, outputs[STACK])
+    assert stack.live_version() == "1"
+
+    golden = project / artifact.relative_to(PROJECT) / "golden.json"
+    right = golden.read_text()
+    wrong = json.loads(right)
+    wrong[0]["vector"].reverse()
+    golden.write_text(json.dumps(wrong))
+    changed = CdkApp(aws, CONTEXT | {"memory_mb": "1024"}, project)
+    with pytest.raises(ToolError, match="returned another vector than the artifact has for 'First text'"):
+        changed.deploy()
+    assert stack.live_version() == "1"
+    assert len(stack.invoke({"inputs": LANGUAGES["en"]})[0]) == 384
+
+    golden.write_text(right)
+    changed.deploy()
+    assert stack.live_version() != "1"
+    assert len(stack.invoke({"inputs": LANGUAGES["en"]})[0]) == 384
+
+    changed.destroy()
+    app.close()
+    changed.close()
+    assert resources(aws) == before

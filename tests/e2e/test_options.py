@@ -1,0 +1,83 @@
+"""Deployments with options that the other tests leave out, each a stack of its own that is gone at the end.
+
+What the emulated account does not know, and so is proved by the templates alone: AWS Budgets, Application Auto Scaling (schedules
+of provisioned concurrency) and CodeDeploy (gradual shifting).
+"""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+
+from tests.e2e.conftest import resources
+from tests.support.tools import ToolError
+from tests.texts import LANGUAGES
+
+TEXT = LANGUAGES["en"]
+ORIGIN = "https://example.com"
+
+
+@contextmanager
+def deployed(deploy, aws, stack_name: str, **context: str):
+    """A stack that is destroyed at the end and leaves nothing."""
+    before = resources(aws)
+    stack = deploy(stack_name, **context)
+    yield stack
+    stack.app.destroy()
+    assert resources(aws) == before
+
+
+def test_a_public_endpoint_with_its_own_key(deploy, aws):
+    context = {
+        "auth": "none",
+        "kms_key": "create",
+        "cors_origins": ORIGIN,
+        "tags": '{"team": "search"}',
+        "tracing": "true",
+    }
+    with deployed(deploy, aws, "E2ePublic", **context) as stack:
+        with stack.client() as client:
+            assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
+            asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+            assert client.options("/embed", headers=asked).headers["access-control-allow-origin"] == ORIGIN
+        lambda_ = aws.client("lambda")
+        function = lambda_.get_function(FunctionName=stack.outputs["FunctionName"])
+        (group,) = aws.client("logs").describe_log_groups(logGroupNamePrefix=stack.outputs["LogGroup"])["logGroups"]
+        assert group["retentionInDays"] == 30
+        assert aws.client("kms").describe_key(KeyId=group["kmsKeyId"])["KeyMetadata"]["Enabled"]
+        assert function["Tags"]["team"] == "search"
+        assert function["Configuration"]["TracingConfig"]["Mode"] == "Active"
+        policy = json.loads(lambda_.get_policy(FunctionName=stack.outputs["FunctionName"], Qualifier="live")["Policy"])
+        assert {statement["Action"] for statement in policy["Statement"]} == {
+            "lambda:InvokeFunctionUrl",
+            "lambda:InvokeFunction",
+        }
+
+
+def test_an_image_that_is_in_ecr_already(deploy, aws):
+    """What one deployment pushed, another one runs: built once, deployed by its digest."""
+    repository = aws.client("ecr").describe_repositories()["repositories"][0]["repositoryName"]
+    images = aws.client("ecr").describe_images(repositoryName=repository)["imageDetails"]
+    latest = max(images, key=lambda image: image["imagePushedAt"])
+    context = {"ecr_repository": repository, "ecr_image": latest["imageTags"][0]}
+    with deployed(deploy, aws, "E2eExisting", **context) as stack:
+        assert "AssetImage" not in stack.printed
+        assert len(stack.invoke({"inputs": TEXT})[0]) == 384
+
+
+def test_environments_kept_ready(deploy, aws):
+    with deployed(deploy, aws, "E2eReady", provisioned_concurrency="1", warm_environments="2") as stack:
+        alias = {"FunctionName": stack.outputs["FunctionName"], "Qualifier": "live"}
+        ready = aws.client("lambda").get_provisioned_concurrency_config(**alias)
+        assert ready["RequestedProvisionedConcurrentExecutions"] == 1
+        (rule,) = aws.client("events").list_rules()["Rules"]
+        targets = aws.client("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        answers = [stack.invoke(json.loads(target["Input"])) for target in targets]
+        assert len(answers) == 2 and all(set(answer) == {"cold_start"} for answer in answers)
+
+
+def test_too_little_memory_is_refused_before_anything_is_deployed(deploy, aws):
+    before = resources(aws)
+    with pytest.raises(ToolError, match="memory_mb: 128 is too little"):
+        deploy("E2eSmall", memory_mb="128")
+    assert resources(aws) == before
