@@ -30,11 +30,17 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it is answered without a key."""
 
 
-def _tei(path: str, function: Callable, request: Any, response: Any, *, head: bool = False, also: tuple = ()) -> Route:
-    statuses = (400, 413, 415, 422, 424) if head else (400, 413, 415, 422)
-    return Route(
-        method="POST", path=path, function=function, request=request, response=response, statuses=statuses, also=also
-    )
+TEI_STATUSES = (400, 413, 415, 422)
+
+
+def _tei(path: str, function: Callable, request: Any, response: Any, **more: Any) -> Route:
+    more = {"statuses": TEI_STATUSES, **more}
+    return Route(method="POST", path=path, function=function, request=request, response=response, **more)
+
+
+def _headless(path: str, function: Callable, request: Any, response: Any) -> Route:
+    """A route of TEI that needs a head on the model, which no model of ours has."""
+    return _tei(path, function, request, response, statuses=(*TEI_STATUSES, 424))
 
 
 def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
@@ -47,9 +53,9 @@ ROUTES = (
     _tei("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse),
     _tei("/tokenize", tei.tokenize, types.TokenizeRequest, types.TokenizeResponse),
     _tei("/decode", tei.decode, types.DecodeRequest, types.DecodeResponse),
-    _tei("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse, head=True),
-    _tei("/predict", tei.predict, types.PredictRequest, types.PredictResponse, head=True),
-    _tei("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse, head=True),
+    _headless("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse),
+    _headless("/predict", tei.predict, types.PredictRequest, types.PredictResponse),
+    _headless("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse),
     _get("/health", tei.health, "text/plain", also=("/", "/ping"), open=True),
     _get("/info", tei.info, types.Info),
     _get("/metrics", pages.metrics, "text/plain"),

@@ -19,8 +19,8 @@ from .types import (
     Info,
     Input,
     ModelType,
-    OpenAIEmbeddingsRequest,
     PredictRequest,
+    Reading,
     RerankRequest,
     SimilarityParameters,
     SimilarityRequest,
@@ -75,19 +75,17 @@ def embed(service: Service, request: EmbedRequest) -> Response:
 
 def embed_all(service: Service, request: EmbedAllRequest) -> Response:
     """Vectors of the tokens of texts."""
+    # Windows have vectors of their own, so there is no mean of them to speak of.
+    truncate = service.settings.long_texts == "truncate" if request.truncate is None else request.truncate
     options = EncodeOptions(
         prompt_name=request.prompt_name,
-        long_texts="truncate" if _truncates(service, request.truncate) else "error",
+        long_texts="truncate" if truncate else "error",
         truncation_direction=request.truncation_direction.lower(),
     )
     encoded = service.encode(as_batch(request.inputs), options)
     sizes.check_token_vectors([len(windows[0]) for windows in encoded.windows], service.manifest.hidden)
     vectors, usage = service.token_vectors(encoded)
     return numbers_answer(vectors, usage)
-
-
-def _truncates(service: Service, truncate: bool | None) -> bool:
-    return service.settings.long_texts == "truncate" if truncate is None else truncate
 
 
 def similarity(service: Service, request: SimilarityRequest) -> Response:
@@ -170,13 +168,13 @@ def as_batch(inputs: Input) -> list[str | list[int]]:
     return [inputs]
 
 
-def encode_options(request: EmbedRequest | SimilarityParameters | OpenAIEmbeddingsRequest) -> EncodeOptions:
+def encode_options(request: Reading) -> EncodeOptions:
     """How a request wants its inputs encoded. ``truncate`` is TEI's, ``long_texts`` ours for the same and more.
 
     Raises:
         InvalidInput: the two contradict one another.
     """
-    long_texts = getattr(request, "long_texts", None)
+    long_texts = request.long_texts
     if request.truncate is not None:
         as_truncate_says = "truncate" if request.truncate else "error"
         if long_texts not in (None, as_truncate_says):
@@ -188,6 +186,6 @@ def encode_options(request: EmbedRequest | SimilarityParameters | OpenAIEmbeddin
     return EncodeOptions(
         prompt_name=request.prompt_name,
         long_texts=long_texts,
-        truncation_direction=getattr(request, "truncation_direction", "right").lower(),
-        window_overlap=getattr(request, "window_overlap", None),
+        truncation_direction=request.truncation_direction.lower(),
+        window_overlap=request.window_overlap,
     )

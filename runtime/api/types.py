@@ -110,26 +110,37 @@ ErrorType = Annotated[
 ]
 
 
-class EmbedRequest(Struct, kw_only=True):
-    inputs: Input
-    normalize: Annotated[bool, Meta(description="Whether vectors are scaled to unit length.")] = True
+class Truncation(Struct, kw_only=True):
+    """How inputs are read, by TEI's options."""
+
     truncate: Truncate = None
     truncation_direction: TruncationDirection = "Right"
     prompt_name: PromptName = None
-    dimensions: Dimensions = None
-    precision: OutputPrecision = "float32"
+
+
+class Reading(Truncation, kw_only=True):
+    """How inputs are read, by TEI's options and ours."""
+
     long_texts: LongTextsOption = None
     window_overlap: WindowOverlap = None
+
+
+class EmbedRequest(Reading, kw_only=True):
+    """Texts to embed."""
+
+    inputs: Input
+    normalize: Annotated[bool, Meta(description="Whether vectors are scaled to unit length.")] = True
+    dimensions: Dimensions = None
+    precision: OutputPrecision = "float32"
 
 
 EmbedResponse = Annotated[list[Vector], Meta(description="A vector for each input.", examples=[[[0.0, 1.0, 2.0]]])]
 
 
-class EmbedAllRequest(Struct, kw_only=True):
+class EmbedAllRequest(Truncation, kw_only=True):
+    """Texts whose tokens to embed."""
+
     inputs: Input
-    truncate: Truncate = None
-    truncation_direction: TruncationDirection = "Right"
-    prompt_name: PromptName = None
 
 
 EmbedAllResponse = Annotated[
@@ -141,8 +152,10 @@ EmbedAllResponse = Annotated[
 ]
 
 
-class EmbedSparseRequest(EmbedAllRequest, kw_only=True):
-    pass
+class EmbedSparseRequest(Truncation, kw_only=True):
+    """Texts to embed sparsely."""
+
+    inputs: Input
 
 
 class SparseValue(Struct):
@@ -154,19 +167,23 @@ EmbedSparseResponse = list[list[SparseValue]]
 
 
 class SimilarityInput(Struct, kw_only=True):
-    source_sentence: Annotated[str, Meta(examples=["What is Deep Learning?"])]
-    """The text that the others are compared with."""
-    sentences: Annotated[list[str], Meta(examples=[["What is Machine Learning?"]])]
-    """The texts to compare with it."""
+    """A text, and others to compare with it."""
+
+    source_sentence: Annotated[
+        str, Meta(description="The text that the others are compared with.", examples=["What is Deep Learning?"])
+    ]
+    sentences: Annotated[
+        list[str], Meta(description="The texts to compare with it.", examples=[["What is Machine Learning?"]])
+    ]
 
 
-class SimilarityParameters(Struct, kw_only=True):
-    truncate: Truncate = None
-    truncation_direction: TruncationDirection = "Right"
-    prompt_name: PromptName = None
+class SimilarityParameters(Reading, kw_only=True):
+    """How the texts are read."""
 
 
 class SimilarityRequest(Struct, kw_only=True):
+    """Texts to compare."""
+
     inputs: SimilarityInput
     parameters: SimilarityParameters | None = None
 
@@ -177,12 +194,16 @@ SimilarityResponse = Annotated[
 
 
 class TokenizeRequest(Struct, kw_only=True):
+    """Texts to split into tokens."""
+
     inputs: TokenizeInput
     add_special_tokens: bool = True
     prompt_name: PromptName = None
 
 
 class SimpleToken(Struct):
+    """A token of a text."""
+
     id: int
     text: str
     special: bool
@@ -199,6 +220,8 @@ TokenizeResponse = list[list[SimpleToken]]
 
 
 class DecodeRequest(Struct, kw_only=True):
+    """Token ids to put together to texts."""
+
     ids: InputIds
     skip_special_tokens: bool = True
 
@@ -207,6 +230,8 @@ DecodeResponse = Annotated[list[str], Meta(examples=[["test"]])]
 
 
 class PredictRequest(Struct, kw_only=True):
+    """Texts to classify."""
+
     inputs: PredictInput
     truncate: Truncate = None
     truncation_direction: TruncationDirection = "Right"
@@ -222,6 +247,8 @@ PredictResponse = list[Prediction | list[Prediction]]
 
 
 class RerankRequest(Struct, kw_only=True):
+    """Texts to rank by their relevance to a query."""
+
     query: Annotated[str, Meta(examples=["What is Deep Learning?"])]
     texts: Annotated[list[str], Meta(examples=[["Deep Learning is ..."]])]
     truncate: Truncate = None
@@ -248,6 +275,8 @@ class ModelType(Struct):
 
 
 class Info(Struct, kw_only=True):
+    """The model and the limits of a deployment."""
+
     model_id: str
     model_sha: str | None
     model_dtype: str
@@ -274,11 +303,15 @@ class Info(Struct, kw_only=True):
 
 
 class ErrorResponse(Struct):
+    """What is wrong, as TEI tells it."""
+
     error: str
     error_type: ErrorType
 
 
-class OpenAIEmbeddingsRequest(Struct, kw_only=True):
+class OpenAIEmbeddingsRequest(Reading, kw_only=True):
+    """Texts to embed, by OpenAI's options and, for clients that can send more, ours."""
+
     input: Input
     model: Annotated[
         str | None,
@@ -293,13 +326,7 @@ class OpenAIEmbeddingsRequest(Struct, kw_only=True):
     ] = "float"
     dimensions: Dimensions = None
     user: Annotated[str | None, Meta(description="Accepted, not used, not logged.")] = None
-    prompt_name: Annotated[
-        PromptName, Meta(description="Our own, for clients that can send it; others use the suffix of `model`.")
-    ] = None
-    truncate: Annotated[Truncate, Meta(description="Our own, as in `/embed`.")] = None
     precision: OutputPrecision = "float32"
-    long_texts: LongTextsOption = None
-    window_overlap: WindowOverlap = None
 
 
 class OpenAIEmbedding(Struct):
@@ -340,10 +367,14 @@ class OpenAIError(Struct):
 
 
 class OpenAIErrorResponse(Struct):
+    """What is wrong, as OpenAI tells it."""
+
     error: OpenAIError
 
 
 class WarmUp(Struct, kw_only=True):
+    """How long to stay busy."""
+
     hold_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
 
 
