@@ -15,7 +15,7 @@ from .options import Usage
 
 GZIP_WBITS = 16 + zlib.MAX_WBITS
 GZIP_LEVEL = 1
-"""Digits compress to 45% at any level; this one takes a third of the time of the default."""
+"""It brings digits to 44% of their size; zlib's default level to 39%, in six times as long."""
 GZIP_FROM_BYTES = 14_600
 """What TCP sends before the first acknowledgement (RFC 6928): less of it would not arrive sooner."""
 

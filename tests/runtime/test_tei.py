@@ -1,11 +1,13 @@
 """TEI's routes over HTTP: paths, fields, statuses and bodies, validated by TEI's own description."""
 
 import json
+import tomllib
 
 import numpy as np
 import pytest
 
 from tests.runtime.tei import validate
+from tests.support.tools import PROJECT
 from tests.texts import LANGUAGES, ODD
 
 LONG = "word " * 600
@@ -361,6 +363,8 @@ class TestService:
         assert info["model_type"] == {"embedding": {"pooling": "mean"}}
         assert (info["max_input_length"], info["dimensions"], info["max_client_batch_size"]) == (512, 384, 2048)
         assert info["prompts"] == {"query": "query: ", "passage": "passage: "}
+        project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+        assert info["version"] == http.get("/openapi.json").json()["info"]["version"] == project["version"]
 
     def test_metrics_are_prometheus_text(self, serve):
         from prometheus_client.parser import text_string_to_metric_families
