@@ -9,6 +9,8 @@ MODEL ?= embedded
 PORT ?= 9000
 # More for the CDK CLI, such as CDK_ARGS="-c stage=prod".
 CDK_ARGS ?=
+# For `make cost`, such as COST_ARGS="--cold 0.02 --speed 1.3".
+COST_ARGS ?=
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -89,6 +91,12 @@ test-container: .venv/installed-tests ## Run the image in a container, as Lambda
 e2e: .venv/installed-tests ## Deploy to an emulated AWS with the real CDK CLI, call it, remove it
 	@$(BIN)/python -m tests.support.setup e2e
 	@$(BIN)/pytest -m e2e
+
+# --- measure it -------------------------------------------------------------------------------------------------------
+
+.PHONY: cost
+cost: .venv/installed ## Dollars a million tokens by memory size, from the committed measurements
+	@$(BIN)/python -m benchmarks.cost $(COST_ARGS)
 
 # --- deploy it --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,262 @@
+"""``make cost``: what a million tokens costs, from the measured times.
+
+The model, in words. A request costs its share of a million requests, and the function's memory for as long as it runs, billed by
+the millisecond; a cold one is billed for the init phase as well. CPU comes with memory: 1,769 MB is one vCPU
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). Below that a request takes as much longer as the
+function has less of a CPU. Above, the threads that the CPUs allow share it by Amdahl's law, with the serial share that the
+measurements with one and two threads give; more than two were not measured.
+
+What it cannot know is how fast a vCPU of Lambda is beside the machine of the measurements: ``--speed`` says how many times as
+long a request takes there (1 by default; one call of a deployed function tells), and ``--arm-speed`` the same for Graviton.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from infra.prices import COMPUTE, USD_PER_REQUEST
+
+RESULTS = Path(__file__).parent / "results"
+VCPU_MB = 1769
+MEMORY_SIZES = (512, 768, 1024, 1536, 1769, 2048, 2654, 3008, 3538, 5307, 7076, 8845, 10240)
+COLD_SHARE = 0.1
+
+FREE_GB_SECONDS, FREE_REQUESTS = 400_000, 1_000_000
+"""A month, for good: https://aws.amazon.com/lambda/pricing/ as of 2025-08."""
+HOURS_A_MONTH = 730
+
+OPENAI_USD = 0.02
+"""text-embedding-3-small, a million tokens: https://platform.openai.com/docs/pricing as of 2025-08."""
+SERVER = "t3.medium, always on"
+SERVER_USD = 0.0416 * HOURS_A_MONTH + 8 * 0.08
+"""A month of the smallest usual instance that holds TEI and a model (2 vCPUs, 4 GB) with 8 GB of gp3:
+https://aws.amazon.com/ec2/pricing/on-demand/ and https://aws.amazon.com/ebs/pricing/, us-east-1, as of 2025-08."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds on the machine of the measurements."""
+
+    one_thread: float
+    """A warm request, with one thread."""
+    two_threads: float
+    init: float
+    """From the start of the process until it can answer, on one CPU."""
+    tokens: int
+    """In a request."""
+
+    @property
+    def serial_share(self) -> float:
+        """The part of a request that more threads do not shorten (Amdahl), from the times with one and two."""
+        return min(1.0, max(0.0, 2 * self.two_threads / self.one_thread - 1))
+
+    def warm(self, vcpus: float) -> float:
+        """Seconds of a warm request with so many vCPUs."""
+        return self._on(vcpus, self.one_thread, self.serial_share)
+
+    def cold_init(self, vcpus: float) -> float:
+        """Seconds of the init phase, which is serial, with so many vCPUs."""
+        return self._on(vcpus, self.init, 1.0)
+
+    @staticmethod
+    def _on(vcpus: float, seconds: float, serial_share: float) -> float:
+        if vcpus <= 1:
+            return seconds / vcpus
+        return seconds * (serial_share + (1 - serial_share) / vcpus)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One memory size on one architecture."""
+
+    architecture: str
+    memory_mb: int
+    warm_ms: float
+    init_ms: float
+    usd_per_million_tokens: float
+    free_million_tokens: float
+    """Million tokens a month within the free tier."""
+
+
+def row(times: Times, architecture: str, memory_mb: int, cold_share: float = COLD_SHARE, speed: float = 1.0) -> Row:
+    """What ``times`` cost at ``memory_mb``, with ``cold_share`` of all requests cold (0 to 1)."""
+    vcpus = memory_mb / VCPU_MB
+    warm, init = times.warm(vcpus) * speed, times.cold_init(vcpus) * speed
+    gb_seconds = memory_mb / 1024 * (_billed(warm) + cold_share * _billed(init))
+    usd = gb_seconds * COMPUTE[architecture].on_demand + USD_PER_REQUEST
+    free_requests = min(FREE_GB_SECONDS / gb_seconds, FREE_REQUESTS)
+    return Row(
+        architecture=architecture,
+        memory_mb=memory_mb,
+        warm_ms=warm * 1000,
+        init_ms=init * 1000,
+        usd_per_million_tokens=usd / times.tokens * 1e6,
+        free_million_tokens=free_requests * times.tokens / 1e6,
+    )
+
+
+def _billed(seconds: float) -> float:
+    """Lambda bills by the millisecond, rounded up."""
+    return math.ceil(round(seconds * 1000, 6)) / 1000
+
+
+def rows(times: Times, cold_share: float, speeds: dict[str, float]) -> list[Row]:
+    """All memory sizes on both architectures."""
+    return [
+        row(times, architecture, size, cold_share, speed)
+        for architecture, speed in speeds.items()
+        for size in MEMORY_SIZES
+    ]
+
+
+def recommended(candidates: Iterable[Row], tolerance: float = 0.02) -> Row:
+    """The fastest of those that cost at most ``tolerance`` more than the cheapest."""
+    candidates = list(candidates)
+    cheapest = min(candidate.usd_per_million_tokens for candidate in candidates)
+    affordable = [one for one in candidates if one.usd_per_million_tokens <= cheapest * (1 + tolerance)]
+    return min(affordable, key=lambda one: one.warm_ms)
+
+
+def break_even(ours: Row, monthly_usd: float) -> float:
+    """Million tokens a month above which something at ``monthly_usd`` is cheaper, the free tier included."""
+    return ours.free_million_tokens + monthly_usd / ours.usd_per_million_tokens
+
+
+PROOF_OF_CONCEPT = Times(one_thread=0.3 * 1638 / VCPU_MB, two_threads=0.3, init=3.7 * 1638 / VCPU_MB, tokens=600)
+"""Its claim: 300 ms warm and 4 s cold for 600 tokens, $0.03 a million at 10% cold. Those figures imply about 1.6 GB, so its
+times are put down as those of that share of a vCPU."""
+PROOF_OF_CONCEPT_MB = 1638
+
+
+def read_times(path: Path, tokens: int) -> Times:
+    """The times in ``bench.json`` for requests of so many tokens."""
+    bench = json.loads(path.read_text())
+    one, two = (bench["handler"][threads][str(tokens)] / 1000 for threads in ("1", "2"))
+    return Times(one_thread=one, two_threads=two, init=bench["cold"]["init_ms"] / 1000, tokens=tokens)
+
+
+def report(times: dict[int, Times], cold_share: float, speeds: dict[str, float]) -> Iterator[str]:
+    """The section of the report, line by line, in Markdown; ``times`` by tokens a request, of which the longest is priced."""
+    longest = times[max(times)]
+    table = rows(longest, cold_share, speeds)
+    best = recommended(one for one in table if one.architecture == "x86_64")
+    yield f"Requests of one text with {longest.tokens} tokens, {cold_share:.0%} of them cold, list prices of us-east-1 (2025-08), the init"
+    yield "phase and the request charge included. `arm64` is priced with the times measured on x86-64; it was not timed."
+    yield ""
+    yield "| memory (MB) | vCPUs | warm (ms) | init (ms) | $ / M tokens, x86_64 | $ / M tokens, arm64 | free M tokens a month |"
+    yield "|---:|---:|---:|---:|---:|---:|---:|"
+    arm = {one.memory_mb: one for one in table if one.architecture == "arm64"}
+    for one in table:
+        if one.architecture == "x86_64":
+            bold = "**" if one.memory_mb == best.memory_mb else ""
+            yield (
+                f"| {bold}{one.memory_mb:,}{bold} | {one.memory_mb / VCPU_MB:.2f} | {one.warm_ms:.0f} | {one.init_ms:.0f} "
+                f"| {one.usd_per_million_tokens:.4f} | {arm[one.memory_mb].usd_per_million_tokens:.4f} "
+                f"| {one.free_million_tokens:.0f} |"
+            )
+    yield ""
+    yield (
+        f"**{best.memory_mb:,} MB** is the default: up to one vCPU a token costs the same whatever the memory, since a request "
+        "takes as much longer as it has less CPU; of those sizes it is the fastest. More memory is faster, and dearer by what "
+        "two threads do not share."
+    )
+    yield ""
+    yield from _shorter_requests(times, best.memory_mb, cold_share, speeds["x86_64"])
+    yield ""
+    yield from _alternatives(best, cold_share)
+
+
+def _shorter_requests(times: dict[int, Times], memory_mb: int, cold_share: float, speed: float) -> Iterator[str]:
+    yield f"Shorter texts cost more a token, for each request has its fee and its share of cold starts (at {memory_mb:,} MB, x86_64):"
+    yield ""
+    yield "| tokens a request | warm (ms) | $ / M tokens | free M tokens a month |"
+    yield "|---:|---:|---:|---:|"
+    for tokens, one in sorted(times.items()):
+        priced = row(one, "x86_64", memory_mb, cold_share, speed)
+        yield f"| {tokens} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
+
+
+def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
+    proof = row(PROOF_OF_CONCEPT, "x86_64", PROOF_OF_CONCEPT_MB, cold_share)
+    yield "| beside it | $ / M tokens | cheaper than this above |"
+    yield "|---|---:|---:|"
+    yield f"| this service, {ours.memory_mb:,} MB x86_64 | {ours.usd_per_million_tokens:.4f} | |"
+    yield (
+        f"| the proof of concept (TEI in Lambda, {PROOF_OF_CONCEPT_MB:,} MB as its figures imply) "
+        f"| {proof.usd_per_million_tokens:.4f} | {_never_or(proof.usd_per_million_tokens, ours)} |"
+    )
+    yield f"| OpenAI text-embedding-3-small | {OPENAI_USD:.4f} | {_never_or(OPENAI_USD, ours)} |"
+    volume = break_even(ours, SERVER_USD)
+    yield f"| TEI on a {SERVER} | ${SERVER_USD:.2f} a month | {volume:,.0f} M tokens a month |"
+    yield ""
+    yield (
+        f"At that volume the server would have to keep up with {volume * 1e6 / HOURS_A_MONTH / 3600:,.0f} tokens a second on "
+        "average, day and night; what its peaks need, and a second one for when it fails, is not in its price."
+    )
+
+
+def _never_or(usd_per_million: float, ours: Row) -> str:
+    """The monthly volume from which a price without a free tier beats ours with it."""
+    if usd_per_million >= ours.usd_per_million_tokens:
+        return "never"
+    # The free tokens are paid for by the dearer price of those above them.
+    volume = ours.free_million_tokens * ours.usd_per_million_tokens / (ours.usd_per_million_tokens - usd_per_million)
+    return f"{volume:,.0f} M tokens a month"
+
+
+def plot(table: list[Row], path: Path) -> None:
+    """Dollars a million tokens against memory, as SVG; needs matplotlib, which only the benchmarks' environment has."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
+    for architecture in COMPUTE:
+        chosen = [one for one in table if one.architecture == architecture]
+        axes.plot(
+            [one.memory_mb for one in chosen], [one.usd_per_million_tokens for one in chosen], "o-", label=architecture
+        )
+    axes.axhline(OPENAI_USD, color="gray", linestyle="--", label="OpenAI text-embedding-3-small")
+    axes.set(xlabel="memory (MB)", ylabel="US dollars a million tokens", ylim=(0, None), xlim=(0, None))
+    axes.legend()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def main() -> int:
+    """Print the report, and write it with its figures into ``benchmarks/results``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--cold", type=float, default=COLD_SHARE, help="share of requests that are cold, 0 to 1 (%(default)s)"
+    )
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="seconds on Lambda's x86_64 for one measured (%(default)s)"
+    )
+    parser.add_argument("--arm-speed", type=float, default=1.0, help="the same on arm64 (%(default)s)")
+    parser.add_argument("--plot", action="store_true", help="draw cost.svg too (needs matplotlib)")
+    options = parser.parse_args()
+    if not 0 <= options.cold <= 1 or options.speed <= 0 or options.arm_speed <= 0:
+        parser.error("--cold is a share from 0 to 1, --speed and --arm-speed are above 0")
+    bench = RESULTS / "bench.json"
+    if not bench.exists():
+        print(f"error: {bench} is missing; `make bench` writes it", file=sys.stderr)
+        return 1
+    times = {tokens: read_times(bench, tokens) for tokens in (16, 128, 512)}
+    speeds = {"x86_64": options.speed, "arm64": options.arm_speed}
+    text = "\n".join(report(times, options.cold, speeds)) + "\n"
+    print(text)
+    table = rows(times[512], options.cold, speeds)
+    (RESULTS / "cost.md").write_text(text)
+    (RESULTS / "cost.json").write_text(json.dumps([asdict(one) for one in table], indent=1) + "\n")
+    if options.plot:
+        plot(table, RESULTS / "cost.svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

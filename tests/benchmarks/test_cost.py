@@ -1,0 +1,43 @@
+"""The cost model against AWS's own worked example and the proof of concept's claim."""
+
+import pytest
+
+from benchmarks import cost
+from infra.prices import COMPUTE, USD_PER_REQUEST
+
+
+def seconds_at(memory_mb: int, seconds: float) -> cost.Times:
+    """Times of a request that takes so long at this memory size, below one vCPU."""
+    return cost.Times(one_thread=seconds * memory_mb / cost.VCPU_MB, two_threads=1, init=0, tokens=1_000_000)
+
+
+def test_the_worked_example_of_aws():
+    """3 million requests of 1 s at 512 MB: $18.34 for compute and $0.40 for requests, beyond the free tier
+    (https://aws.amazon.com/lambda/pricing/, for years the page's first example)."""
+    priced = cost.row(seconds_at(512, 1.0), "x86_64", 512, cold_share=0)
+    requests = 3_000_000
+    list_price = priced.usd_per_million_tokens * requests  # a million tokens is one request here
+    free = cost.FREE_GB_SECONDS * COMPUTE["x86_64"].on_demand + cost.FREE_REQUESTS * USD_PER_REQUEST
+    assert list_price - free == pytest.approx(18.34 + 0.40, abs=0.01)
+    assert priced.free_million_tokens == pytest.approx(400_000 / 0.5)
+
+
+def test_the_claim_of_the_proof_of_concept():
+    priced = cost.row(cost.PROOF_OF_CONCEPT, "x86_64", cost.PROOF_OF_CONCEPT_MB)
+    assert priced.warm_ms == pytest.approx(300) and priced.init_ms == pytest.approx(3700)
+    assert priced.usd_per_million_tokens == pytest.approx(0.03, abs=0.001)
+
+
+def test_more_cold_starts_cost_more_and_more_memory_is_faster():
+    times = cost.Times(one_thread=0.1, two_threads=0.06, init=0.3, tokens=512)
+    assert times.serial_share == pytest.approx(0.2)
+    rare, often = (cost.row(times, "x86_64", 1769, cold).usd_per_million_tokens for cold in (0.01, 0.5))
+    assert rare < often
+    warm = [one.warm_ms for one in cost.rows(times, 0.1, {"x86_64": 1.0})]
+    assert warm == sorted(warm, reverse=True)
+
+
+def test_the_break_even_is_where_the_bills_are_equal():
+    ours = cost.row(cost.Times(one_thread=0.1, two_threads=0.06, init=0.3, tokens=512), "x86_64", 1769)
+    volume = cost.break_even(ours, 30)
+    assert (volume - ours.free_million_tokens) * ours.usd_per_million_tokens == pytest.approx(30)
