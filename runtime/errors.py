@@ -1,6 +1,5 @@
 """What can be wrong with a request, by TEI's ``error_type``; how each is told over HTTP is the business of ``runtime.api``."""
 
-
 MAX_MESSAGE_CHARACTERS = 1000
 
 
@@ -13,6 +12,8 @@ class RequestError(Exception):
     """A request that is not answered as asked; the message says what is wrong and what is allowed."""
 
     error_type = "Validation"
+    prefix = ""
+    """What TEI puts before the message."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         # What is quoted of a request may be anything, and as long as anything.
@@ -23,11 +24,24 @@ class RequestError(Exception):
 
 
 class InvalidInput(RequestError):
-    """An input or option is outside of what is allowed: too long, too many, unknown, out of range."""
+    """An input or option is outside of what is allowed: too long, unknown, out of range."""
+
+    prefix = "Input validation error: "
+
+
+class TooManyInputs(RequestError):
+    """There are more inputs than a request may have."""
 
 
 class EmptyInput(RequestError):
-    """There is nothing to work on."""
+    """An input has nothing to work on."""
+
+    error_type = "Empty"
+    prefix = "Input validation error: "
+
+
+class NoInputs(RequestError):
+    """There are no inputs."""
 
     error_type = "Empty"
 
@@ -36,9 +50,11 @@ class NotTokenizable(RequestError):
     """An input cannot become tokens of the model."""
 
     error_type = "Tokenizer"
+    prefix = "tokenizer error "
 
 
 class Unsupported(RequestError):
     """The model cannot do what was asked."""
 
     error_type = "Backend"
+    prefix = "Backend error: "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import EmptyInput, InvalidInput, NotTokenizable
+from .errors import EmptyInput, InvalidInput, NoInputs, NotTokenizable, TooManyInputs
 from .metrics import Metrics
 from .options import Direction, EmbedOptions, Encoded, EncodeOptions, Usage
 from .pooling import normalize
@@ -25,7 +25,7 @@ MAX_CHARACTERS_PER_TOKEN = 250
 megabytes of text would otherwise take some gigabytes to tokenize."""
 MAX_CHARACTERS_PER_WINDOWED_TOKEN = 16
 """The same for a text that is read in windows, by the tokens that a request may have. Text has 3 to 5."""
-HALF_A_PAIR = "tokenizer error: a text holds half of a surrogate pair, which is not valid Unicode"
+HALF_A_PAIR = "a text holds half of a surrogate pair, which is not valid Unicode"
 
 
 class Service:
@@ -91,9 +91,10 @@ class Service:
     def check_count(self, count: int, name: str = "inputs") -> None:
         """Raise if a request has no texts or more than are allowed."""
         if count == 0:
-            raise EmptyInput(f"`{name}` cannot be empty", param=name)
+            raise NoInputs(f"`{name}` cannot be empty", param=name)
         if count > self.settings.max_texts:
-            raise InvalidInput(f"batch size {count} > maximum allowed batch size {self.settings.max_texts}", param=name)
+            limit = self.settings.max_texts
+            raise TooManyInputs(f"batch size {count} > maximum allowed batch size {limit}", param=name)
 
     def check_tokens(self, tokens: int, texts: int, all_texts: int) -> None:
         """Raise if the first ``texts`` of ``all_texts`` in a request have more tokens than it may have."""
@@ -210,7 +211,7 @@ class Service:
 
     def _known(self, ids: list[int]) -> list[int]:
         if not self.embedder.tokenizer.is_vocabulary(ids):
-            raise NotTokenizable("tokenizer error: a token id is not in the model's vocabulary", param="inputs")
+            raise NotTokenizable("a token id is not in the model's vocabulary", param="inputs")
         return ids
 
 

@@ -35,14 +35,11 @@ class HttpError(RequestError):
 def tei_error(error: RequestError) -> Response:
     """``error`` as TEI tells it."""
     if isinstance(error, HttpError):
-        status, message, headers = error.status, error.message, error.headers
+        status, headers = error.status, error.headers
     else:
-        status, message, headers = TEI_STATUS[error.error_type], _PREFIX.get(error.error_type, "") + error.message, {}
-    body = orjson.dumps({"error": message, "error_type": error.error_type})
+        status, headers = TEI_STATUS[error.error_type], {}
+    body = orjson.dumps({"error": error.prefix + error.message, "error_type": error.error_type})
     return Response(status=status, body=body, headers=headers, error_type=error.error_type)
-
-
-_PREFIX = {"Backend": "Backend error: ", "Validation": "Input validation error: ", "Empty": "Input validation error: "}
 
 
 def openai_error(error: RequestError) -> Response:

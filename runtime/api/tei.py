@@ -3,7 +3,7 @@
 from itertools import accumulate
 from typing import NoReturn
 
-from ..errors import EmptyInput, InvalidInput, Unsupported
+from ..errors import EmptyInput, InvalidInput, NoInputs, Unsupported
 from ..events import Response
 from ..options import EmbedOptions, EncodeOptions
 from ..service import Service
@@ -126,7 +126,7 @@ def _tokens(service: Service, prompt: str, text: str, add_special_tokens: bool) 
 
 def decode(service: Service, request: DecodeRequest) -> Response:
     """The texts of token ids."""
-    batch = as_batch(request.ids)
+    batch = as_batch(request.ids, "input_ids")
     service.check_count(len(batch), "ids")
     service.check_tokens(sum(map(len, batch)), len(batch), len(batch))
     if not all(batch):
@@ -148,18 +148,21 @@ def predict(service: Service, request: PredictRequest) -> NoReturn:
 def rerank(service: Service, request: RerankRequest) -> NoReturn:
     """Texts by their relevance to a query, for models with a re-ranking head."""
     if not request.texts:
-        raise EmptyInput("`texts` cannot be empty", param="texts")
+        raise NoInputs("`texts` cannot be empty", param="texts")
     raise Unsupported("model is not a re-ranker model")
 
 
-def as_batch(inputs: Input) -> list[str | list[int]]:
+def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
     """The inputs of a request as a list of texts and lists of token ids, however many it has.
 
     Raises:
+        EmptyInput: there are none; ``name`` is what the message calls them.
         HttpError: token ids stand beside texts or beside lists of token ids.
     """
     if isinstance(inputs, str):
         return [inputs]
+    if not inputs:
+        raise EmptyInput(f"`{name}` cannot be empty", param=name)
     ids = sum(isinstance(value, int) for value in inputs)
     if ids == 0:
         return inputs

@@ -269,7 +269,7 @@ class TestSimilarity:
         validate(response)
         assert response.status_code == 400
         assert response.json() == {
-            "error": "Input validation error: `inputs.sentences` cannot be empty",
+            "error": "`inputs.sentences` cannot be empty",
             "error_type": "Empty",
         }
 
@@ -397,7 +397,7 @@ class TestLimits:
             response = http.post(path, json=body)
             validate(response)
             assert response.status_code == 413
-            assert response.json()["error"].endswith("batch size 4 > maximum allowed batch size 3")
+            assert response.json()["error"] == "batch size 4 > maximum allowed batch size 3"
 
     def test_tokens(self, serve):
         http = serve(max_tokens=10)
