@@ -46,7 +46,9 @@ class ModelSettings(BaseModel):
         if not at or is_folder(model):
             return values
         if values.get("revision") and values["revision"] != revision:
-            raise ValueError(f"model names the revision {revision!r}, and revision {values['revision']!r}; only one may")
+            raise ValueError(
+                f"model names the revision {revision!r}, and revision {values['revision']!r}; only one may"
+            )
         return values | {"model": model, "revision": revision}
 
     @field_validator("revision", "max_tokens", "prompts", mode="before")
