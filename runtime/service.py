@@ -123,10 +123,10 @@ class Service:
         return options.dimensions
 
     def prompt(self, name: str | None) -> str:
-        """The text to put before an input for a request that names this prompt, or none."""
+        """The text to put before an input for a request that names this prompt; the empty name is that of no prompt."""
         if name is None:
             name = self.default_prompt
-        if name is None:
+        if not name:
             return ""
         if name not in self.manifest.prompts:
             available = ", ".join(f"`{known}`" for known in self.manifest.prompts) or "none"

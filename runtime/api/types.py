@@ -51,7 +51,7 @@ PromptName = Annotated[
     str | None,
     Meta(
         description="Name of the prompt to put before every input, one of the model's `prompts` as `/info` lists them: for E5 "
-        "`query` for what is searched for, `passage` for what is searched in. By default the deployment's default prompt."
+        "`query` for what is searched for, `passage` for what is searched in. By default the deployment's default prompt; an empty name for none."
     ),
 ]
 Truncate = Annotated[

@@ -152,6 +152,7 @@ def fuzz_events(application, examples: int) -> None:
 def fuzz_description(description: dict, url: str, examples: int) -> None:
     """Send what ``description`` allows and what it does not to every operation."""
     schema = schemathesis.openapi.from_dict(description)
+    schema.validate()
     schema.config.update(base_url=url)
     for result in schema.get_all_operations():
         operation = result.ok()

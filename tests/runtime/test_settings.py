@@ -88,6 +88,8 @@ def test_a_default_prompt(serve):
     answer = http.post("/v1/embeddings", json={"input": "text"}).json()
     assert answer["data"][0]["embedding"] == expected[0]
     assert http.post("/embed", json={"inputs": "text", "prompt_name": "query"}).json() != expected
+    bare = http.post("/embed", json={"inputs": "passage: text", "prompt_name": ""}).json()
+    assert bare == expected
 
 
 @pytest.mark.parametrize(
