@@ -144,7 +144,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if "content-length" not in headers and status != 204:
+        # An answer to HEAD would have to tell the length of a body that is not there.
+        if self.command != "HEAD" and status != 204:
             self.send_header("content-length", str(len(body)))
         if self.close_connection:
             self.send_header("connection", "close")
