@@ -80,10 +80,12 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
 
     from runtime.embedder import Embedder
     from runtime.manifest import FORMAT, GOLDEN_FILE, MANIFEST_FILE, Manifest, ModelInfo
+    from runtime.tokenizer import Tokenizer
 
     from .describe import describe
     from .export import export_fp32, load_model
     from .graph import build_graph
+    from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
     from .verify import golden_vectors, measure_fidelity
 
@@ -98,7 +100,9 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
         with step("exporting it to ONNX with Optimum"):
             fp32 = export_fp32(model, Path(scratch))
         with step(f"building the {settings.precision} graph"):
-            graph = build_graph(fp32, folder, settings.precision, model.config.to_dict(), say)
+            texts = Tokenizer(folder, tokenizer)
+            calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
+            graph = build_graph(fp32, folder, settings.precision, model.config.to_dict(), calibration, say)
     manifest = Manifest(
         format=FORMAT,
         key=name,

@@ -65,3 +65,37 @@ ODD_TEXTS = [
     "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈 \ud7ff \ue000 \uffff",
 ]
 """What tokenizers are compared on besides :data:`TEXTS`."""
+
+CALIBRATION_TEXTS = [
+    "query: cheap flights to Lisbon in October",
+    "passage: Bees find their way home by the position of the sun, and tell each other where flowers are by dancing.",
+    "The bridge was closed for two weeks after an inspector had found cracks in one of its steel girders.",
+    "query: wie lange kocht man Linsen ohne Einweichen",
+    "Die Bäckerei an der Ecke backt ihr Brot noch im Holzofen, und samstags reicht die Schlange bis zur Apotheke.",
+    "query: quel vin servir avec un poisson grillé",
+    "Les deux sœurs ont repris la ferme de leur grand-père et y élèvent une trentaine de chèvres.",
+    "El equipo perdió el último partido de la temporada, pero conserva su plaza en la primera división.",
+    "query: come si toglie una macchia di caffè dalla camicia",
+    "Il treno notturno per Palermo attraversa lo stretto su una nave, mentre i passeggeri dormono.",
+    "De molen aan de rand van het dorp maalt weer graan, nu vrijwilligers de wieken hebben hersteld.",
+    "Lekarze radzą, żeby po chorobie wracać do biegania powoli, najpierw co drugi dzień.",
+    "Os pescadores recolheram as redes antes do amanhecer e venderam o peixe na praça.",
+    "В музее открылась выставка старинных часов, и почти все они до сих пор идут.",
+    "сколько стоит билет на автобус до аэропорта",
+    "春天的时候,河边的柳树最先发芽,孩子们放学后常常到那里放风筝。",
+    "如何更换自行车的轮胎",
+    "台風が近づいているため、島へ渡る船は明日の朝から運休する予定です。",
+    "오래된 기차역이 작은 도서관으로 바뀌어 동네 사람들의 쉼터가 되었다.",
+    "زرعت المدرسة عشرين شجرة زيتون في الساحة، وسمى كل صف شجرة باسمه.",
+    "पहाड़ी रास्ते पर बर्फ़ गिरने से बसें दो दिन तक बंद रहीं।",
+    "Köydeki eski çeşme onarıldı ve suyu yeniden içilebilir hale geldi.",
+    "ตลาดเช้าเปิดตั้งแต่ตีห้า มีผักสดจากสวนใกล้เมืองขายทุกวัน",
+    "Ngôi chùa trên đồi được xây lại bằng gỗ lấy từ khu rừng phía sau.",
+    "for line in sys.stdin:\n    print(line.rstrip().upper())",
+    "GET /api/v2/users?page=3&limit=50 HTTP/1.1 200 1843 bytes in 27 ms",
+    "Total: 3 items, 59.70 EUR incl. 19 % VAT, order no. 77-1203, ships within 2 days",
+    "A man is slicing an onion on a wooden board.",
+    "Two dogs run along the beach while a child throws a ball.",
+    "thanks",
+]
+"""What activations are measured on while a graph is quantized: none of :data:`TEXTS`, on which it is then verified."""

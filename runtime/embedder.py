@@ -83,7 +83,6 @@ def _load_session(graph: Path, threads: int | None) -> onnxruntime.InferenceSess
     options.inter_op_num_threads = 1
     # The graph was optimized when it was exported.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base of their own
