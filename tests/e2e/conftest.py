@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import httpx
 import pytest
 from botocore.credentials import Credentials
@@ -13,9 +12,6 @@ from botocore.credentials import Credentials
 from client import SigV4Auth
 from tests.support.aws import EmulatedAws
 from tests.support.cdk import CdkApp
-
-OWNER = Credentials("test", "test")
-"""The account's owner."""
 
 
 def pytest_collection_modifyitems(items):
@@ -127,14 +123,3 @@ def resources(aws: EmulatedAws) -> dict[str, set[str]]:
             if stack["StackStatus"] != "DELETE_COMPLETE"
         },
     }
-
-
-def boto3_client(aws: EmulatedAws, service: str, credentials: Credentials):
-    """A boto3 client of the account for somebody else than its owner."""
-    return boto3.client(
-        service,
-        endpoint_url=aws.endpoint,
-        region_name=aws.region,
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-    )

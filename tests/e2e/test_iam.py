@@ -14,7 +14,7 @@ import pytest
 from botocore.credentials import Credentials
 
 from client import SigV4Auth
-from tests.e2e.conftest import OWNER, boto3_client, resources
+from tests.e2e.conftest import resources
 from tests.support.tools import run
 from tests.texts import LANGUAGES
 
@@ -43,7 +43,7 @@ def stack(before, deploy):
 
 def test_a_signed_call_gets_the_vectors_of_the_original_model(stack, reference):
     texts = list(LANGUAGES.values())
-    with stack.client(OWNER) as client:
+    with stack.client(stack.aws.owner) as client:
         vectors = np.array(client.post("/embed", json={"inputs": texts}).json())
     assert np.sum(vectors * reference.encode(texts), axis=1).min() >= 0.99
 
@@ -67,7 +67,7 @@ def test_a_user_needs_permission(stack, user):
 
 
 def test_a_direct_invocation_by_boto3(stack):
-    with stack.client(OWNER) as client:
+    with stack.client(stack.aws.owner) as client:
         over_http = client.post("/embed", json={"inputs": [TEXT, "x"]}).json()
     assert stack.invoke({"inputs": [TEXT, "x"]}) == over_http
 
@@ -88,7 +88,7 @@ def test_the_command_among_the_outputs_works(stack, user):
 
 
 def test_a_bad_request_is_told_why_and_the_next_one_works(stack):
-    with stack.client(OWNER) as client:
+    with stack.client(stack.aws.owner) as client:
         refused = client.post("/embed", content=b"{", headers={"Content-Type": "application/json"})
         assert refused.status_code == 400 and refused.json()["error"]
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
@@ -121,7 +121,7 @@ def test_too_many_at_once_are_told_to_come_back(stack):
     expected = stack.invoke({"inputs": TEXT})
 
     def ask(_) -> tuple[int, list | None]:
-        with stack.client(OWNER) as client:
+        with stack.client(stack.aws.owner) as client:
             answer = client.post("/embed", json={"inputs": TEXT})
             return answer.status_code, answer.json() if answer.status_code == 200 else None
 
@@ -163,7 +163,7 @@ def test_a_change_publishes_a_version_and_moves_the_alias(stack, deploy):
     assert int(changed.live_version()) == int(version) + 1
     assert lambda_.get_function_configuration(**function)["MemorySize"] == memory_mb + 64
     assert lambda_.get_function_configuration(**function, Qualifier=version)["MemorySize"] == memory_mb
-    with changed.client(OWNER) as client:
+    with changed.client(changed.aws.owner) as client:
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
 
 
@@ -177,12 +177,12 @@ def test_an_interrupted_deployment_can_be_deployed_again(stack, deploy):
     process.stdout.close()
     again = deploy(STACK, **CONTEXT)
     assert again.outputs == stack.outputs
-    with again.client(OWNER) as client:
+    with again.client(again.aws.owner) as client:
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
 
 
 def test_a_caller_cannot_change_the_function(stack, user):
-    lambda_ = boto3_client(stack.aws, "lambda", user(MAY_CALL))
+    lambda_ = stack.aws.client("lambda", user(MAY_CALL))
     with pytest.raises(lambda_.exceptions.ClientError, match="AccessDenied"):
         lambda_.delete_function(FunctionName=stack.outputs["FunctionName"])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 from . import emulator, engine
 from .tools import PROJECT, TOOLS, ToolError, free_port, is_running, run, say, start, stop, tail, wait_until
@@ -37,8 +38,13 @@ class EmulatedAws:
     The emulator listens on all addresses of the machine while it runs, since functions in containers call it.
     """
 
-    account = "000000000000"
     region = "us-east-1"
+
+    def __init__(self) -> None:
+        # Of this process alone, so that the images of tests that run side by side have different names.
+        self.account = f"{os.getpid():012d}"
+        self.owner = Credentials(self.account, "any")
+        """Credentials of the account's owner, whose access key ministack knows by the account's number."""
 
     def __enter__(self) -> "EmulatedAws":
         _remove_leftovers()
@@ -60,7 +66,7 @@ class EmulatedAws:
         for process in reversed(self._processes):
             stop(process)
         _remove_containers(self._instance)
-        _untag_images()
+        _untag_images(self.account)
         self._folder.cleanup()
 
     def _start_engine_api(self, folder: Path) -> None:
@@ -86,6 +92,7 @@ class EmulatedAws:
             "GATEWAY_PORT": str(port),
             "MINISTACK_HOSTNAME": self._instance,
             "MINISTACK_REGION": self.region,
+            "MINISTACK_ACCOUNT_ID": self.account,
             "AUTH": "true",
             "DOCKER_HOST": self._engine_api,
             "LAMBDA_DOCKER_FLAGS": " ".join(options),
@@ -116,8 +123,8 @@ class EmulatedAws:
         """Environment variables with which the AWS SDKs and the CDK CLI use this account as its owner."""
         return dict(os.environ) | {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": self.owner.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.owner.secret_key,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "CDK_DEFAULT_ACCOUNT": self.account,
@@ -125,14 +132,15 @@ class EmulatedAws:
             "PYTHONPATH": str(PROJECT),
         }
 
-    def client(self, service: str):
-        """A boto3 client of this account, as its owner; it does not retry."""
+    def client(self, service: str, credentials: Credentials | None = None):
+        """A boto3 client of this account that does not retry, for its owner or somebody else."""
+        credentials = credentials or self.owner
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name=self.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
             config=Config(read_timeout=120, retries={"total_max_attempts": 1}),
         )
 
@@ -163,9 +171,11 @@ def _remove_containers(instance: str) -> None:
         engine.podman("rm", "--force", "--time=0", *names)
 
 
-def _untag_images() -> None:
-    """Images that the CDK tagged for the account's registry. Their layers stay, for the next build."""
-    listing = engine.podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=*.dkr.ecr.*")
-    names = [name for name in listing.split() if f"{EmulatedAws.account}.dkr.ecr." in name]
+def _untag_images(account: str) -> None:
+    """Takes the names from the images that the CDK made for this account. Their layers stay, for the next build."""
+    lines = engine.podman("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
+    images = [line.split() for line in lines]
+    ours = {image for image, name in images if name.startswith(f"{account}.dkr.ecr.")}
+    names = [name for image, name in images if image in ours and (account in name or "/cdkasset-" in name)]
     if names:
-        engine.podman("rmi", "--no-prune", "--force", *names)
+        engine.podman("rmi", "--no-prune", *names)
