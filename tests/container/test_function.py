@@ -60,6 +60,23 @@ def test_a_function_url_is_answered_as_well(function):
     assert json.loads(answer["body"]) == function.invoke({"inputs": TEXT}).json()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/tokenize", {"inputs": TEXT}),
+        ("POST", "/embed_all", {"inputs": TEXT}),
+        ("POST", "/v1/embeddings", {"input": TEXT, "model": "intfloat/multilingual-e5-small"}),
+        ("GET", "/info", None),
+        ("GET", "/metrics", None),
+        ("GET", "/openapi.json", None),
+        ("GET", "/docs", None),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.startswith("/") else "",
+)
+def test_routes_find_in_the_image_what_they_need(function, method, path, body):
+    assert function.invoke(http_event(method, path, body)).json()["statusCode"] == 200
+
+
 def test_the_first_request_meets_a_loaded_model(image, memory_mb):
     """Loading belongs to Lambda's init phase: it is over before the first event arrives, and the log says who came first."""
     with FunctionContainer(image, memory_mb) as container:

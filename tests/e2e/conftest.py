@@ -62,19 +62,29 @@ def aws(artifact: Path) -> Iterator[EmulatedAws]:
 
 
 @pytest.fixture(scope="session")
-def deploy(aws: EmulatedAws) -> Iterator[Callable[..., Deployment]]:
-    """Deploys the app as ``stack_name`` with more context values; stacks of other names stay."""
+def app(aws: EmulatedAws) -> Iterator[Callable[..., CdkApp]]:
+    """Makes the app with a stack name and more context values."""
     apps = []
 
-    def deploy(stack_name: str, **context: str) -> Deployment:
-        app = CdkApp(aws, {"model": "embedded", "stack_name": stack_name} | context)
-        apps.append(app)
-        printed, outputs = app.deploy()
-        return Deployment(aws, app, printed, outputs[stack_name])
+    def app(stack_name: str, **context: str) -> CdkApp:
+        apps.append(CdkApp(aws, {"model": "embedded", "stack_name": stack_name} | context))
+        return apps[-1]
 
-    yield deploy
-    for app in apps:
-        app.close()
+    yield app
+    for made in apps:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def deploy(aws: EmulatedAws, app: Callable[..., CdkApp]) -> Callable[..., Deployment]:
+    """Deploys the app with a stack name and more context values; stacks of other names stay."""
+
+    def deploy(stack_name: str, **context: str) -> Deployment:
+        made = app(stack_name, **context)
+        printed, outputs = made.deploy()
+        return Deployment(aws, made, printed, outputs[stack_name])
+
+    return deploy
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from botocore.credentials import Credentials
 
 from client import SigV4Auth
 from tests.e2e.conftest import resources
+from tests.support import base_image
 from tests.support.tools import run
 from tests.texts import LANGUAGES
 
@@ -167,17 +168,16 @@ def test_a_change_publishes_a_version_and_moves_the_alias(stack, deploy):
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
 
 
-def test_an_interrupted_deployment_can_be_deployed_again(stack, deploy):
-    process = stack.app.start_deploy()
-    for line in process.stdout:
-        if "deploying..." in line:
-            break
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    again = deploy(STACK, **CONTEXT)
+@pytest.mark.parametrize("moment", ["start: Publishing Embeddings/Function", "deploying..."])
+def test_an_interrupted_deployment_can_be_deployed_again(stack, app, deploy, moment):
+    """Killed while it pushes another image, or while CloudFormation works."""
+    change = {"base_image": base_image.LOCAL, "log_level": "DEBUG", "served_model_name": f"killed-at-{len(moment)}"}
+    app(STACK, **CONTEXT | change).interrupt_deploy(moment)
+    again = deploy(STACK, **CONTEXT | change)
     assert again.outputs == stack.outputs
     with again.client(again.aws.owner) as client:
+        models = [model["id"] for model in client.get("/v1/models").json()["data"]]
+        assert change["served_model_name"] in models
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,12 +66,22 @@ class CdkApp:
         """``cdk destroy --all``; returns what the CLI printed."""
         return self._cdk("destroy", "--all", "--force", *self._app_options())
 
-    def start_deploy(self) -> subprocess.Popen:
-        """``cdk deploy --all`` in the background, for a test that interrupts it."""
+    def interrupt_deploy(self, moment: str) -> str:
+        """``cdk deploy --all``, killed with all its children once it prints ``moment``; returns what it printed until then.
+
+        Raises:
+            ToolError: it ended before.
+        """
+        printed = []
         command = [str(CDK), "deploy", "--all", "--require-approval=never", *self._app_options()]
-        return subprocess.Popen(
-            command, cwd=self._folder, env=self._env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        output = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, cwd=self._folder, env=self._env, start_new_session=True, **output) as process:
+            for line in process.stdout:
+                printed.append(line)
+                if moment in line:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    return "".join(printed)
+        raise ToolError(f"cdk deploy never printed {moment!r}:\n{tail(''.join(printed))}")
 
     def close(self) -> None:
         """Removes the synthesized assemblies."""
