@@ -31,15 +31,19 @@ help: ## List the targets
 	@$(BIN)/pip install --quiet --upgrade "pip>=26"
 	@touch $@
 
+# pip, with one word a package for its progress.
+PIP_INSTALL = $(BIN)/pip install --progress-bar off -r $< | \
+	awk '/^(Collecting|Processing) / { sub(".*/", "", $$2); printf "%s ", $$2; fflush() } END { print "" }'
+
 # One rule for both sets: what the export and deployment need, and what the tests add.
 .venv/installed: requirements.txt runtime/requirements.txt constraints.txt | .venv/created
 	@echo "· installing requirements.txt (about a minute; torch is the largest part) …"
-	@$(BIN)/pip install --progress-bar off -r requirements.txt
+	@$(PIP_INSTALL)
 	@touch $@
 
 .venv/installed-tests: tests/requirements.txt .venv/installed
 	@echo "· installing tests/requirements.txt …"
-	@$(BIN)/pip install --progress-bar off -r tests/requirements.txt
+	@$(PIP_INSTALL)
 	@touch $@
 
 .PHONY: constraints

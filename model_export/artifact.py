@@ -66,9 +66,7 @@ def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
             make_folder(folder, lambda partial: _fill(partial, name, settings))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ExportError(
-                    f"the disk of {root} is full; nothing is left of the unfinished artifact"
-                ) from error
+                raise ExportError(f"the disk of {root} is full; nothing is left of the unfinished artifact") from error
             raise
         say(f"· artifact {name} is made")
     _link(folder)
