@@ -33,7 +33,7 @@ help: ## List the targets
 
 # pip, with one word a package for its progress.
 PIP_INSTALL = $(BIN)/pip install --progress-bar off -r $< | \
-	awk '/^(Collecting|Processing) / { sub(".*/", "", $$2); printf "%s ", $$2; fflush() } END { print "" }'
+	awk '/^(Collecting|Processing) / { sub(".*/", "", $$2); sub("[][<>=!~;].*|-[0-9].*", "", $$2); printf "%s ", $$2; fflush() } END { print "" }'
 
 # One rule for both sets: what the export and deployment need, and what the tests add.
 .venv/installed: requirements.txt runtime/requirements.txt constraints.txt | .venv/created
