@@ -37,6 +37,7 @@ class Application:
         """Answer a Function URL event, a direct invocation or a warm-up, as Lambda calls a handler."""
         start = perf_counter()
         request_id = getattr(context, "aws_request_id", "")
+        self.service.deadline = start + context.get_remaining_time_in_millis() / 1000 if context else float("inf")
         if events.is_http(event):
             request = events.parse(event)
             request_id = request.id or request_id

@@ -33,6 +33,10 @@ class TooManyInputs(RequestError):
     """There are more inputs than a request may have."""
 
 
+class OutOfTime(RequestError):
+    """There is more to compute than there is time for."""
+
+
 class EmptyInput(RequestError):
     """An input has nothing to work on."""
 

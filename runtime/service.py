@@ -4,14 +4,14 @@ A request is answered in two steps, so that one which is refused costs no infere
 limits and the handling of long texts, :meth:`Service.embed` or :meth:`Service.token_vectors` compute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import EmptyInput, InvalidInput, NoInputs, NotTokenizable, TooManyInputs
+from .errors import EmptyInput, InvalidInput, NoInputs, NotTokenizable, OutOfTime, TooManyInputs
 from .metrics import Metrics
 from .options import Direction, EmbedOptions, Encoded, EncodeOptions, Usage
 from .pooling import normalize
@@ -25,6 +25,8 @@ MAX_CHARACTERS_PER_TOKEN = 250
 megabytes of text would otherwise take some gigabytes to tokenize."""
 MAX_CHARACTERS_PER_WINDOWED_TOKEN = 16
 """The same for a text that is read in windows, by the tokens that a request may have. Text has 3 to 5."""
+ANSWER_SECONDS = 0.5
+"""Time that is left for the answer when the last vector is computed: 6 MB of JSON, compressed, took 0.2 s."""
 HALF_A_PAIR = "a text holds half of a surrogate pair, which is not valid Unicode"
 
 
@@ -41,6 +43,8 @@ class Service:
         self.manifest = embedder.manifest
         self.metrics = Metrics()
         """What was asked of this service so far."""
+        self.deadline = float("inf")
+        """When the request at hand has to be answered, by ``perf_counter``. The application sets it for each."""
         self.default_prompt = settings.default_prompt or self.manifest.default_prompt
         if self.default_prompt and self.default_prompt not in self.manifest.prompts:
             names = ", ".join(self.manifest.prompts) or "none"
@@ -64,9 +68,15 @@ class Service:
         return Encoded(windows, tokens, sum(map(len, inputs)), perf_counter() - start)
 
     def embed(self, encoded: Encoded, options: EmbedOptions) -> tuple[np.ndarray, Usage]:
-        """Vectors of the encoded inputs: [inputs, dimensions] float32, or as ``options.precision`` says."""
+        """Vectors of the encoded inputs: [inputs, dimensions] float32, or as ``options.precision`` says.
+
+        Raises:
+            OutOfTime: they would not be done before ``deadline``.
+        """
         start = perf_counter()
-        vectors = np.stack([self._pooled(windows) for windows in encoded.windows])[:, : options.dimensions]
+        computed = self._compute(lambda window: self.embedder.embed(window, False), encoded)
+        pooled = [_mean(vectors, windows) for vectors, windows in zip(computed, encoded.windows, strict=True)]
+        vectors = np.stack(pooled)[:, : options.dimensions]
         vectors = normalize(vectors) if options.normalize else np.ascontiguousarray(vectors)
         if options.precision != "float32":
             from .quantization import quantize
@@ -75,10 +85,35 @@ class Service:
         return vectors, _usage(encoded, perf_counter() - start)
 
     def token_vectors(self, encoded: Encoded) -> tuple[list[np.ndarray], Usage]:
-        """For each encoded input the vectors of its tokens, float32 [tokens, hidden], special tokens included."""
+        """For each encoded input the vectors of its tokens, float32 [tokens, hidden], special tokens included.
+
+        Raises:
+            OutOfTime: they would not be done before ``deadline``.
+        """
         start = perf_counter()
-        vectors = [self.embedder.token_vectors(windows[0]) for windows in encoded.windows]
+        vectors = [windows[0] for windows in self._compute(self.embedder.token_vectors, encoded)]
         return vectors, _usage(encoded, perf_counter() - start)
+
+    def _compute(self, compute: Callable[[list[int]], np.ndarray], encoded: Encoded) -> list[list[np.ndarray]]:
+        """What ``compute`` makes of each window of each input.
+
+        A request that runs into Lambda's timeout takes the execution environment with it and tells its caller nothing, so the
+        next window is begun only if one as slow as the slowest so far would be done in time.
+        """
+        results, slowest, now = [], 0.0, perf_counter()
+        start = now
+        for windows in encoded.windows:
+            results.append([])
+            for window in windows:
+                if slowest and now + slowest + ANSWER_SECONDS > self.deadline:
+                    raise OutOfTime(
+                        f"the request takes longer than the function may: {_progress(results, encoded)} "
+                        f"in {now - start:.1f} s; send less in one request",
+                        param="inputs",
+                    )
+                results[-1].append(compute(window))
+                slowest, now = max(slowest, perf_counter() - now), perf_counter()
+        return results
 
     def reference_encoding(self, text: str, add_special_tokens: bool):
         """The tokens of ``text`` with their offsets in characters, as a ``tokenizers.Encoding``."""
@@ -196,13 +231,6 @@ class Service:
         if not 0 <= overlap < room:
             raise error(f"the overlap of windows must be at least 0 and less than {room} tokens. Given: {overlap}")
 
-    def _pooled(self, windows: list[list[int]]) -> np.ndarray:
-        """The vector of one input, not normalized: the mean of its windows' vectors, weighted by their lengths."""
-        if len(windows) == 1:
-            return self.embedder.embed(windows[0], False)
-        vectors = [self.embedder.embed(window, False) for window in windows]
-        return np.average(vectors, axis=0, weights=[len(window) for window in windows]).astype(np.float32)
-
     def _tokenize(self, text: str) -> list[int]:
         try:
             return self.embedder.tokenize(text)
@@ -213,6 +241,19 @@ class Service:
         if not self.embedder.tokenizer.is_vocabulary(ids):
             raise NotTokenizable("a token id is not in the model's vocabulary", param="inputs")
         return ids
+
+
+def _mean(vectors: list[np.ndarray], windows: list[list[int]]) -> np.ndarray:
+    """The vector of one input: the mean of its windows' vectors, weighted by the windows' lengths."""
+    if len(vectors) == 1:
+        return vectors[0]
+    return np.average(vectors, axis=0, weights=[len(window) for window in windows]).astype(np.float32)
+
+
+def _progress(results: list[list[np.ndarray]], encoded: Encoded) -> str:
+    if len(encoded.windows) == 1:
+        return f"{len(results[0])} of {len(encoded.windows[0])} windows of the text were embedded"
+    return f"{len(results) - 1} of {len(encoded.windows)} texts were embedded"
 
 
 def _usage(encoded: Encoded, inference_seconds: float) -> Usage:

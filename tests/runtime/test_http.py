@@ -3,9 +3,11 @@
 import base64
 import gzip
 import json
+import time
 import zlib
 
 import pytest
+from awslambdaric.lambda_context import LambdaContext
 
 JSON = {"content-type": "application/json"}
 
@@ -83,6 +85,21 @@ class TestDirectInvocation:
     )
     def test_an_error_is_a_result(self, application, invalid):
         assert application(invalid).keys() == {"error", "error_type"}
+
+    @pytest.mark.parametrize(
+        ("texts", "progress"), [(["word " * 500] * 250, "of 250 texts"), (["word " * 100_000], "windows of the text")]
+    )
+    def test_what_takes_longer_than_lambda_lets_it_is_refused_in_time(self, application, texts, progress):
+        before = application({"inputs": "a"})
+        context = LambdaContext("id", None, None, (time.time() + 3) * 1000)
+        refused = application({"inputs": texts, "long_texts": "window", "dimensions": 8}, context)
+        assert context.get_remaining_time_in_millis() > 0
+        assert refused["error_type"] == "Validation"
+        assert "takes longer than the function may" in refused["error"] and progress in refused["error"]
+        assert application({"inputs": "a"}) == before
+
+    def test_a_text_is_always_tried(self, application):
+        assert application({"inputs": "a"}, LambdaContext("id", None, None, 0)) == application({"inputs": "a"})
 
     def test_warm_up(self, embedder):
         from tests.runtime.conftest import make_application
