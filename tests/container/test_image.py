@@ -2,13 +2,14 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support import engine
 from tests.support import image as images
-from tests.support.tools import ToolError
+from tests.support.tools import PROJECT, ToolError, run
 
 MAX_MIB = 400
 """Uncompressed. Lambda takes 10 GB; what counts is that nobody adds a hundred megabytes unawares."""
@@ -69,3 +70,11 @@ def test_its_size(image):
     sizes = images.sizes(image)
     assert sizes["model: weights"] > 100 * images.MIB
     assert sum(sizes.values()) < MAX_MIB * images.MIB
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_every_package_has_a_wheel_for_both_architectures(machine, tmp_path):
+    platforms = [f"--platform=manylinux_2_{glibc}_{machine}" for glibc in (17, 27, 28)]
+    options = ["--dry-run", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.13", *platforms]
+    requirements = PROJECT / "runtime" / "requirements.txt"
+    run([sys.executable, "-m", "pip", "install", *options, f"--target={tmp_path}", "--requirement", requirements])

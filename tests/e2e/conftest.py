@@ -56,7 +56,8 @@ class Deployment:
 @pytest.fixture(scope="session")
 def aws(artifact: Path) -> Iterator[EmulatedAws]:
     """The account. The artifact is made before, so that no deployment waits for it."""
-    with EmulatedAws() as account:
+    with pytest.MonkeyPatch.context() as environment, EmulatedAws() as account:
+        environment.delenv("AWS_PROFILE", raising=False)  # boto3 would look for it
         CdkApp(account, {"model": "embedded"}).bootstrap()
         yield account
 

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -45,42 +47,36 @@ class EmulatedAws:
         self.account = f"{os.getpid():012d}"
         self.owner = Credentials(self.account, "any")
         """Credentials of the account's owner, whose access key ministack knows by the account's number."""
+        self._instance = f"{_INSTANCE}-{os.getpid()}"
 
     def __enter__(self) -> "EmulatedAws":
         _remove_leftovers()
-        self._folder = tempfile.TemporaryDirectory(prefix="emulated-aws-")
-        folder = Path(self._folder.name)
-        self._processes = []
-        try:
-            self._start_engine_api(folder)
-            self._start_ministack(folder)
-        except BaseException:
-            self.__exit__()
-            raise
+        with ExitStack() as undo:
+            folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="emulated-aws-")))
+            undo.callback(_untag_images, self.account)
+            undo.callback(_remove_containers, self._instance)
+            undo.callback(stop, self._start_engine_api(folder))
+            undo.callback(stop, self._start_ministack(folder))
+            wait_until(self._is_ready, "the emulated AWS")
+            self._undo = undo.pop_all()
         self.cdk_docker = folder / "cdk-docker"
         self.cdk_docker.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.support.cdk_docker "$@"\n')
         self.cdk_docker.chmod(0o755)
         return self
 
     def __exit__(self, *_) -> None:
-        for process in reversed(self._processes):
-            stop(process)
-        _remove_containers(self._instance)
-        _untag_images(self.account)
-        self._folder.cleanup()
+        self._undo.close()
 
-    def _start_engine_api(self, folder: Path) -> None:
+    def _start_engine_api(self, folder: Path) -> subprocess.Popen:
         socket = folder / "podman.sock"
         self._engine_api = f"unix://{socket}"
         command = ["podman", "system", "service", "--time=0", self._engine_api]
-        self._processes.append(start(command, log=folder / "podman.log", env=engine.environment()))
-        wait_until(socket.exists, "podman's API")
+        return start(command, log=folder / "podman.log", env=engine.environment())
 
-    def _start_ministack(self, folder: Path) -> None:
+    def _start_ministack(self, folder: Path) -> subprocess.Popen:
         port = free_port()
         self.endpoint = f"http://localhost:{port}"
         self._log = folder / "ministack.log"
-        self._instance = f"{_INSTANCE}-{os.getpid()}"
         options = [
             f"--volume={emulator.EMULATOR}:{emulator.EMULATOR_IN_IMAGE}:ro",
             # Where functions find this account; podman's API does not know Docker's word for it, host-gateway.
@@ -102,13 +98,12 @@ class EmulatedAws:
             "S3_DATA_DIR": str(folder / "s3"),
         }
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | settings
-        process = start([_VENV / "bin" / "python", _LAUNCHER], log=self._log, env=env)
-        self._processes.append(process)
-        wait_until(lambda: self._is_ready(process), "the emulated AWS")
+        self._process = start([_VENV / "bin" / "python", _LAUNCHER], log=self._log, env=env)
+        return self._process
 
-    def _is_ready(self, process) -> bool:
-        if process.poll() is not None:
-            raise ToolError(f"ministack ended with status {process.returncode}\n{self.recent_log()}")
+    def _is_ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise ToolError(f"ministack ended with status {self._process.returncode}\n{self.recent_log()}")
         try:
             return urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=5).status == 200
         except OSError:
@@ -120,8 +115,10 @@ class EmulatedAws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables with which the AWS SDKs and the CDK CLI use this account as its owner."""
-        return dict(os.environ) | {
+        """Environment variables with which the AWS SDKs and the CDK CLI use this account as its owner, and no other."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.owner.access_key,
             "AWS_SECRET_ACCESS_KEY": self.owner.secret_key,
