@@ -15,24 +15,43 @@ from infra.stack import EmbeddingsStack
 from model_export.artifact import locate
 from model_export.errors import ArtifactMissingError, ExportError
 from model_export.settings import ModelSettings
-from runtime.manifest import ArtifactError
+from runtime.manifest import ArtifactError, check_file, read_manifest
 
 
 def artifact_for(configuration: Configuration) -> Path | None:
     """The artifact that ``configuration`` asks for, made if it is absent; ``None`` where an existing image is deployed.
 
     It is made in a process of its own, which reads the same context: torch has no place in this one.
+
+    Raises:
+        ArtifactError: it is damaged.
     """
     if configuration.ecr_repository:
         return None
     model = configuration.group(ModelSettings)
     try:
-        return locate(model)
+        artifact = locate(model)
     except ArtifactMissingError:
         export = subprocess.run([sys.executable, "-m", "model_export"], stdout=sys.stderr)
         if export.returncode:
             sys.exit(export.returncode)
-        return locate(model)
+        artifact = locate(model)
+    check_files(artifact)
+    return artifact
+
+
+def check_files(artifact: Path) -> None:
+    """Compare every file of ``artifact`` with its manifest, the weights too, which the function does not read in full.
+
+    Raises:
+        ArtifactError: one is missing or differs; the message names it, and what to do.
+    """
+    try:
+        manifest = read_manifest(artifact)
+        for name in manifest.files:
+            check_file(artifact, name, manifest)
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}: rm -r {artifact}") from error
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from constructs import Construct
 
 from model_export.errors import ConfigurationError
 from model_export.settings import PROJECT
+from runtime.manifest import Manifest, read_manifest
 
 from .access import api_key_secret, function_url, principal, secret_reader
 from .encryption import encryption_key
@@ -91,10 +92,10 @@ class EmbeddingService(Construct, ServiceMetrics):
             build_context: Folder of the image's build: ``artifact`` and ``runtime/Dockerfile`` lie in it.
 
         Raises:
-            ConfigurationError: the options contradict each other, or the memory is too small for the artifact.
+            ConfigurationError: the options contradict each other, or do not fit the artifact.
         """
         super().__init__(scope, id)
-        _check(artifact, compute, traffic, warm_up)
+        _check(artifact, compute, serving, traffic, warm_up)
         removal_policy = RemovalPolicy.RETAIN if logs.retain else RemovalPolicy.DESTROY
         key = encryption_key(self, logs, removal_policy)
         self.auth = access.auth
@@ -181,10 +182,12 @@ class EmbeddingService(Construct, ServiceMetrics):
         return role
 
 
-def _check(artifact: Path | None, compute: Compute, traffic: Traffic, warm_up: WarmUp) -> None:
-    """Refuse options that are right by themselves but not together."""
+def _check(artifact: Path | None, compute: Compute, serving: Serving, traffic: Traffic, warm_up: WarmUp) -> None:
+    """Refuse options that are right by themselves but not together, or not with this model."""
     if artifact:
-        check_memory(artifact, compute.memory_mb)
+        manifest = read_manifest(artifact)
+        check_memory(manifest, compute.memory_mb)
+        _check_serving(manifest, serving)
     elif traffic.golden_check:
         raise ConfigurationError("golden_check: needs the artifact, with its golden vectors; allowed here: false")
     if (limit := compute.reserved_concurrency) is None:
@@ -196,6 +199,21 @@ def _check(artifact: Path | None, compute: Compute, traffic: Traffic, warm_up: W
     for key, wanted in (("provisioned_concurrency", max(capacities)), ("warm_environments", warm_up.warm_environments)):
         if wanted > limit:
             raise ConfigurationError(f"{key}: {wanted} is more than reserved_concurrency allows; allowed: 0 to {limit}")
+
+
+def _check_serving(manifest: Manifest, serving: Serving) -> None:
+    """Refuse what the runtime would refuse when it starts, which is after the deployment."""
+    if serving.default_prompt is not None and serving.default_prompt not in manifest.prompts:
+        allowed = ", ".join(manifest.prompts) or "none, the model has no prompts"
+        raise ConfigurationError(
+            f"default_prompt: {serving.default_prompt!r} is no prompt of {manifest.model.id}; allowed: {allowed}"
+        )
+    room = manifest.max_tokens - len(manifest.tokenizer.prefix) - len(manifest.tokenizer.suffix)
+    if serving.window_overlap is not None and serving.window_overlap >= room:
+        raise ConfigurationError(
+            f"window_overlap: {serving.window_overlap} leaves no room in a window of {manifest.model.id}; "
+            f"allowed: 0 to {room - 1}"
+        )
 
 
 def _environment(

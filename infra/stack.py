@@ -31,7 +31,7 @@ class EmbeddingsStack(Stack):
             build_context: Folder of the image's build, with ``runtime/Dockerfile`` and ``artifact`` in it.
 
         Raises:
-            ConfigurationError: the options contradict each other, or the memory is too small for the artifact.
+            ConfigurationError: the options contradict each other, or do not fit the artifact.
         """
         name = "-".join(part for part in (configuration.stack_name, configuration.stage) if part)
         super().__init__(

@@ -17,7 +17,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
-from infra import Access, Compute, EmbeddingService, Logs, Monitoring, Network, Traffic, WarmUp
+from infra import Access, Compute, EmbeddingService, Logs, Monitoring, Network, Serving, Traffic, WarmUp
 from infra.memory import needed_memory_mb
 from model_export.errors import ConfigurationError
 from model_export.settings import PROJECT
@@ -48,8 +48,9 @@ def test_memory_too_small_for_the_model(stack: Stack, small_artifact: Path) -> N
 
 
 def test_memory_estimate_covers_what_was_measured_and_no_more_than_twice(small_artifact: Path) -> None:
-    # multilingual-e5-small at 512 tokens peaked at 216 MB, weights mapped.
-    assert 216 <= needed_memory_mb(read_manifest(small_artifact)) <= 432
+    # multilingual-e5-small peaked at 179 MB with texts of 512 tokens, weights mapped, at 480 MB once a text had needed the
+    # checkpoint's own tokenizer, and at 538 MB when that text was as long as any that is tokenized.
+    assert 538 <= needed_memory_mb(read_manifest(small_artifact)) <= 2 * 538
 
 
 def test_memory_estimate_grows_with_the_model(tmp_path: Path) -> None:
@@ -73,6 +74,18 @@ def test_more_environments_than_reserved(
 ) -> None:
     with pytest.raises(ConfigurationError, match=told):
         define(stack, small_artifact, **options)
+
+
+@pytest.mark.parametrize(
+    ("serving", "told"),
+    [
+        (Serving(default_prompt="question"), "default_prompt: 'question' is no prompt of .*; allowed: query, passage"),
+        (Serving(window_overlap=510), "window_overlap: 510 leaves no room .*; allowed: 0 to 509"),
+    ],
+)
+def test_what_the_runtime_would_refuse(serving: Serving, told: str, stack: Stack, small_artifact: Path) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        define(stack, small_artifact, serving=serving)
 
 
 def test_no_image(stack: Stack) -> None:
