@@ -25,6 +25,8 @@ MAX_CHARACTERS_PER_TOKEN = 250
 megabytes of text would otherwise take some gigabytes to tokenize."""
 MAX_CHARACTERS_PER_WINDOWED_TOKEN = 16
 """The same for a text that is read in windows, by the tokens that a request may have. Text has 3 to 5."""
+WINDOW_OVERLAP = 64
+"""Tokens that neighbouring windows share by default, where they are long enough."""
 ANSWER_SECONDS = 0.5
 """Time that is left for the answer when the last vector is computed: 6 MB of JSON, compressed, took 0.2 s."""
 HALF_A_PAIR = "a text holds half of a surrogate pair, which is not valid Unicode"
@@ -49,7 +51,12 @@ class Service:
         if self.default_prompt and self.default_prompt not in self.manifest.prompts:
             names = ", ".join(self.manifest.prompts) or "none"
             raise SettingsError(f"EMBEDDINGS_DEFAULT_PROMPT={self.default_prompt!r} is no prompt of the model: {names}")
-        self._check_overlap(settings.window_overlap, SettingsError)
+        self._room = self.manifest.max_tokens - embedder.num_special_tokens
+        """Tokens of a text that the model reads besides the special tokens."""
+        self.window_overlap = settings.window_overlap
+        if self.window_overlap is None:
+            self.window_overlap = min(WINDOW_OVERLAP, self._room // 2)
+        self._check_overlap(self.window_overlap, SettingsError)
 
     def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
         """Turn inputs (texts, or token ids with their special tokens) into what the model reads.
@@ -182,7 +189,7 @@ class Service:
         if isinstance(value, str):
             text = self._limited(value, mode, options.truncation_direction)
             content, frame = self._tokenize(prompt + text), self.embedder.with_special_tokens
-            room = self.manifest.max_tokens - self.embedder.num_special_tokens
+            room = self._room
         else:
             content, frame, room = self._known(value), list, self.manifest.max_tokens
         if len(content) <= room:
@@ -210,7 +217,7 @@ class Service:
 
     def _split(self, content: list[int], prompt: str, room: int, overlap: int | None) -> list[list[int]]:
         """Windows over ``content``, each starting with the prompt's tokens and sharing ``overlap`` with the one before."""
-        overlap = self.settings.window_overlap if overlap is None else overlap
+        overlap = self.window_overlap if overlap is None else overlap
         self._check_overlap(overlap, InvalidInput)
         # The prompt's last token may be another with a text after it than alone, so only what both start with is its own.
         pairs = zip(self._tokenize(prompt), content, strict=False)
@@ -227,9 +234,10 @@ class Service:
         return [head + rest[start : start + size] for start in starts]
 
     def _check_overlap(self, overlap: int, error: type[Exception]) -> None:
-        room = self.manifest.max_tokens - self.embedder.num_special_tokens
-        if not 0 <= overlap < room:
-            raise error(f"the overlap of windows must be at least 0 and less than {room} tokens. Given: {overlap}")
+        if not 0 <= overlap < self._room:
+            raise error(
+                f"the overlap of windows must be at least 0 and less than {self._room} tokens. Given: {overlap}"
+            )
 
     def _tokenize(self, text: str) -> list[int]:
         try:

@@ -45,8 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the prompt that is put before an input when a request names none; by default the checkpoint's own."""
     long_texts: LongTexts = "error"
     """What happens to a text longer than the model reads, unless the request says."""
-    window_overlap: NotNegative = 64
-    """Tokens that neighbouring windows of a long text share, unless the request says."""
+    window_overlap: NotNegative | None = None
+    """Tokens that neighbouring windows of a long text share, unless the request says; by default 64, or half a window of a model
+    that reads less than 128."""
     cors_origins: tuple[str, ...] = ()
     """Origins that the local server lets browsers call from, ``*`` for all; on AWS the Function URL answers for it."""
     log_level: LogLevel = "INFO"

@@ -1,11 +1,14 @@
 """Settings from the environment."""
 
+import copy
 import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
+from runtime.options import EncodeOptions
 from runtime.service import Service
 from runtime.settings import Settings, SettingsError
 
@@ -78,6 +81,14 @@ def test_a_wrong_value_is_told_by_name(name, value, message):
 def test_what_does_not_fit_the_model(embedder, settings, message):
     with pytest.raises(SettingsError, match=message):
         Service(embedder, Settings(**settings))
+
+
+def test_the_default_overlap_fits_a_model_that_reads_little(embedder):
+    small = copy.copy(embedder)
+    small.manifest = msgspec.structs.replace(embedder.manifest, max_tokens=32)
+    encoded = Service(small, Settings(long_texts="window")).encode(["word " * 60], EncodeOptions())
+    first, second, *_ = (window[1:-1] for window in encoded.windows[0])
+    assert (len(first), first[-15:]) == (30, second[:15])
 
 
 def test_a_default_prompt(serve):
