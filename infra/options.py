@@ -4,6 +4,7 @@ A group is a frozen, validated object with defaults; ``infra.config`` reads the 
 names. Empty strings and ``null`` both mean "not set", since ``-c key=`` can hand over nothing else.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -37,13 +38,32 @@ def _split(value: Any) -> Any:
 
 def _retention(value: int) -> int:
     if value not in LOG_RETENTION_DAYS:
-        raise ValueError(f"CloudWatch keeps logs for one of {', '.join(map(str, LOG_RETENTION_DAYS))} days")
+        raise ValueError(f"logs are kept for one of {', '.join(map(str, LOG_RETENTION_DAYS))} days")
+    return value
+
+
+def _arn(value: str) -> str:
+    if not value.startswith(("arn:", "${Token")):  # what another construct made has its ARN only when it is deployed
+        raise ValueError("it has to be an ARN (arn:aws:…)")
+    return value
+
+
+def _key(value: str) -> str:
+    if value != "create" and not value.startswith(("arn:", "${Token")):
+        raise ValueError("it has to be 'create' or the ARN of a key (arn:aws:kms:…)")
+    return value
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s*]+", origin):
+            raise ValueError(f"{origin!r} is no origin; it has to be '*' or like 'https://example.com', without a path")
     return value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A list of strings; on the command line ``a,b`` or a JSON list."""
-Arn = Annotated[str, Field(pattern=r"^(arn:[\w-]+:|\$\{Token)")]
+Arn = Annotated[str, AfterValidator(_arn)]
 
 
 class Options(BaseModel):
@@ -133,7 +153,7 @@ class Access(Options):
     """Secrets Manager secret that holds the key as its whole text, for ``auth`` = ``api_key``; not set creates one."""
     api_key_refresh_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
     """How long an environment keeps the key before it reads the secret again, in seconds: a rotation takes that long."""
-    cors_origins: Names = ()
+    cors_origins: Annotated[Names, AfterValidator(_origins)] = ()
     """Origins whose pages may call from a browser, such as ``https://example.com``; ``*`` for any. None by default."""
 
     @model_validator(mode="after")
@@ -159,7 +179,7 @@ class Logs(Options):
     """Least level of the service's lines that are written."""
     log_retention_days: Annotated[int, AfterValidator(_retention)] = 30
     """Days that logs are kept, one of those that CloudWatch Logs offers."""
-    kms_key: Literal["create"] | Arn | None = None
+    kms_key: Annotated[str, AfterValidator(_key)] | None = None
     """Key for logs, environment variables and the API key: ``create``, or the ARN of one whose policy lets CloudWatch Logs
     of this region use it. Not set uses keys that AWS owns."""
     retain: bool = False

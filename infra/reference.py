@@ -36,7 +36,8 @@ overridden: `cdk deploy -c memory_mb=3008 -c auth=api_key`. A key that is left o
 A wrong value or a misspelt key stops with a sentence that says what is allowed, before anything is built.
 
 `stages` holds overrides by name, and `-c stage=prod` applies those of `prod` and deploys a stack of its own,
-`ServerlessEmbeddings-prod`. What is said on the command line wins over a stage.
+`ServerlessEmbeddings-prod`. What is said on the command line wins over a stage, unless it is word for word what `cdk.json` says outside
+of `stages`: the CDK does not tell the two apart.
 
 The construct `EmbeddingService` takes the same options, in the groups below: `compute=Compute(memory_mb=3008)`.
 """

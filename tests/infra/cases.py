@@ -52,6 +52,7 @@ CASES: dict[str, dict[str, Any]] = {
     "warm": {"warm_environments": 7, "warm_every_minutes": 4},
     "watched": {"alarms": True, "dashboard": True, "alarm_email": "team@example.com"},
     "watched-topic": {"alarms": True, "alarm_topic_arn": "arn:aws:sns:eu-central-1:123456789012:alarms"},
+    "watched-closely": {"alarms": True, "alarm_p99_ms": 800, "alarm_monthly_usd": 5},
     "tracing": {"tracing": True},
     "budget": {"budget_monthly_usd": 20, "alarm_email": "team@example.com"},
     "organization": {

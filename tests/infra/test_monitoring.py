@@ -85,6 +85,14 @@ def test_alarms(templates: dict[str, Template]) -> None:
     assert {found["TreatMissingData"] for found in properties(template, "AWS::CloudWatch::Alarm")} == {"notBreaching"}
 
 
+def test_alarms_go_off_where_they_are_told_to(templates: dict[str, Template]) -> None:
+    template = templates["watched-closely"]
+
+    assert alarm(template, "P99Duration")["Threshold"] == 800
+    assert alarm(template, "Spend")["Threshold"] == 5
+    assert all("AlarmActions" not in found for found in properties(template, "AWS::CloudWatch::Alarm"))
+
+
 def test_alarms_tell_an_address_or_a_topic(templates: dict[str, Template]) -> None:
     (topic,) = resources(templates["watched"], "AWS::SNS::Topic")
     (subscription,) = properties(templates["watched"], "AWS::SNS::Subscription")

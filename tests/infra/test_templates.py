@@ -7,6 +7,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from infra.reference import GROUPS
+
 from .cases import CASES
 from .conftest import Template
 
@@ -33,6 +35,13 @@ def changes(template: Template, default: Template) -> Template:
         }
         for section in ("Resources", "Outputs")
     }
+
+
+def test_every_option_has_a_case() -> None:
+    options = {name for title, group in GROUPS.items() if title != "Model" for name in group.model_fields}
+
+    # Each case has a stack of its own name.
+    assert options - {"stack_name"} == {name for case in CASES.values() for name in case}
 
 
 def test_default_template(templates: dict[str, Template], snapshot: SnapshotAssertion) -> None:
