@@ -43,11 +43,12 @@ class Writer:
 def save(model: onnx.ModelProto, folder: Path) -> None:
     """Write ``model.onnx`` with its larger tensors in ``model.bin``, at page boundaries so that they can be mapped.
 
-    Small tensors come first and the word table last: what every text needs lies together. ``model`` loses its weights.
+    The word table comes first, and last what every text needs: the kernel reads ahead of what it is asked for, and after the
+    end of the file there is nothing to read. ``model`` loses its weights.
     """
     tensors = [tensor for tensor in model.graph.initializer if _to_bytes(tensor) >= EXTERNAL_BYTES]
     with (folder / "model.bin").open("wb") as file:
-        for tensor in sorted(tensors, key=lambda tensor: len(tensor.raw_data)):
+        for tensor in sorted(tensors, key=lambda tensor: -len(tensor.raw_data)):
             data = tensor.raw_data
             file.write(b"\0" * (-file.tell() % (4096 if len(data) >= 1 << 16 else 64)))
             for key, value in (("location", "model.bin"), ("offset", file.tell()), ("length", len(data))):

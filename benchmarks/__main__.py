@@ -1,0 +1,159 @@
+"""``make bench``: this project beside its peers, warm and cold, into ``benchmarks/results`` and the README.
+
+    python -m benchmarks           everything, in under ten minutes
+    python -m benchmarks --quick   the main peers, one thread, no container; writes nothing that is committed
+
+The model is the embedded one. What is measured runs in processes of their own; this one only asks and writes.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from . import cold, report, warm
+from .loads import loads
+from .peers import PEERS, QUICK, Paths
+
+PROJECT = Path(__file__).resolve().parents[1]
+RESULTS = PROJECT / "benchmarks" / "results"
+SCRATCH = PROJECT / "build" / "benchmarks"
+MEMORY_MB = 1769
+"""The function's memory for cold starts in a container: one vCPU."""
+
+_started = time.monotonic()
+
+
+def say(message: str) -> None:
+    """Progress, with the time since the start."""
+    print(f"{time.monotonic() - _started:5.0f} s  {message}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Measure, print the report, and unless ``--quick`` write it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="main peers, one thread, no container; commits nothing")
+    quick = parser.parse_args().quick
+    python = _environment()
+    paths = _make_paths(("balanced",) if quick else ("balanced", "fast", "exact"))
+    texts = loads(_token_counter(paths))
+    peers, rounds = (QUICK, 3) if quick else (tuple(PEERS), 4)
+    results = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": "python -m benchmarks --quick" if quick else "make bench",
+        "machine": _machine(),
+        "warm": {},
+    }
+    for threads in (1,) if quick else (1, 2):
+        say(f"warm, {threads} thread{'s'[: threads > 1]}: loading {len(peers)} peers")
+        results["warm"][str(threads)] = warm.measure(python, peers, threads, paths, texts, rounds, say)
+    say("cold starts")
+    artifact = paths.artifacts["balanced"]
+    results["cold"] = {
+        "processes": cold.processes(artifact, _plain_build(paths), 2 if quick else 5, say),
+        "container": None if quick else cold.container(artifact, MEMORY_MB, 3, say),
+    }
+    text = report.markdown(results)
+    print(text)
+    if quick:
+        return 0
+    results |= _for_cost(results)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "bench.md").write_text(text)
+    _draw(python)
+    say(f"written to {RESULTS.relative_to(PROJECT)}, and into the README")
+    return 0
+
+
+def _for_cost(results: dict) -> dict:
+    """The times that :mod:`benchmarks.cost` prices."""
+    from .peers import HANDLER
+
+    processes = results["cold"]["processes"]["ours"]["warm"]
+    container = results["cold"]["container"]
+    measured = processes["cpu_ms"] - processes["steps"]["first text"]
+    init = container.get("dropped", container["warm"])["init_ms"] if container else measured
+    return {
+        "handler": {threads: peers[HANDLER] for threads, peers in results["warm"].items()},
+        "cold": results["cold"] | {"init_ms": init},
+    }
+
+
+def _draw(python: Path) -> None:
+    """The plots need matplotlib, which only the peers' environment has."""
+    script = (
+        "import json; from pathlib import Path; from benchmarks import report; "
+        "folder = Path('benchmarks/results'); results = json.loads((folder / 'bench.json').read_text()); "
+        "report.plot(results, folder / 'latency.svg')"
+    )
+    subprocess.run([python, "-c", script], cwd=PROJECT, check=True)
+    subprocess.run([python, "-m", "benchmarks.cost", "--plot"], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "benchmarks.readme"], cwd=PROJECT, check=True)
+
+
+def _environment() -> Path:
+    """Python of the peers' environment, which is laid over the project's; made if need be."""
+    folder = SCRATCH / "venv"
+    python = folder / "bin" / "python"
+    requirements = PROJECT / "benchmarks" / "requirements.txt"
+    done = folder / requirements.name
+    if not done.exists() or done.read_text() != requirements.read_text():
+        say("installing benchmarks/requirements.txt into build/benchmarks/venv")
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "-qq", "-r", requirements, "-c", "constraints.txt"],
+            cwd=PROJECT,
+            check=True,
+        )
+        purelib = next((folder / "lib").glob("python*/site-packages"))
+        (purelib / "project.pth").write_text(
+            "\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n"
+        )
+        shutil.copy(requirements, done)
+    return python
+
+
+def _make_paths(precisions: tuple[str, ...]) -> Paths:
+    """What the peers load, made by a process whose memory and mapped files go away with it."""
+    say("making what the peers load")
+    command = [sys.executable, "-m", "benchmarks.prepare", str(SCRATCH), *precisions]
+    values = json.loads(subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE).stdout)
+    artifacts = {precision: Path(path) for precision, path in values.pop("artifacts").items()}
+    return Paths(**{name: Path(path) for name, path in values.items()}, artifacts=artifacts)
+
+
+def _token_counter(paths: Paths):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(paths.checkpoint / "tokenizer.json"))
+    return lambda text: len(tokenizer.encode(text).ids)
+
+
+def _plain_build(paths: Paths) -> Path:
+    """The int8 model in one file with ``tokenizer.json``, as a plain build ships them."""
+    shutil.copy(paths.checkpoint / "tokenizer.json", paths.int8 / "tokenizer.json")
+    return paths.int8
+
+
+def _machine() -> dict:
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return {
+        "cpu": names[0] if names else platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "kernel": platform.release().split("-")[0],
+        "python": platform.python_version(),
+        "onnxruntime": version("onnxruntime"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

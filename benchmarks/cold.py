@@ -1,0 +1,170 @@
+"""Cold starts: from the start of a process, and of a container, to the first vector."""
+
+import ctypes
+import json
+import mmap
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+CHUNK = 512 * 1024
+"""What Lambda fetches of a container image at a time (Brooker et al., "On-demand Container Loading in AWS Lambda", 2023)."""
+ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""What runtime/Dockerfile sets."""
+
+
+def can_drop_page_cache() -> bool:
+    """Whether this process may have the kernel forget what it has read from disk."""
+    return os.access(DROP_CACHES, os.W_OK)
+
+
+def drop_page_cache() -> None:
+    os.sync()
+    DROP_CACHES.write_text("1\n")
+
+
+def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], None]) -> dict:
+    """Ours and the plain build in turns, each in a fresh process on one CPU: milliseconds of the fastest run, with the page cache
+    warm and, where that is allowed, dropped."""
+    results: dict = {"ours": {}, "plain": {}}
+    for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
+        runs: dict[str, list[dict]] = {"ours": [], "plain": []}
+        for turn in range(rounds + (cache == "warm")):
+            for kind, folder in (("ours", artifact), ("plain", plain)):
+                if cache == "dropped":
+                    drop_page_cache()
+                run = _process(kind, folder)
+                if cache == "dropped" or turn:  # the first one warms the cache
+                    runs[kind].append(run)
+            say(f"  processes, page cache {cache}: turn {turn + 1}")
+        for kind, each in runs.items():
+            results[kind][cache] = _fastest(each)
+    return results
+
+
+def _process(kind: str, folder: Path) -> dict:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "EMBEDDINGS_"))}
+    command = [sys.executable, "-m", "benchmarks.cold_process", kind, str(folder)]
+    started = time.clock_gettime(time.CLOCK_MONOTONIC)
+    done = subprocess.run(
+        [*command, str(started)],
+        cwd=PROJECT,
+        env=env | (ENVIRONMENT if kind == "ours" else {}),
+        preexec_fn=lambda: os.sched_setaffinity(0, {0}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def _fastest(runs: list[dict]) -> dict:
+    """The least of each figure; of the steps, those of the run that took least in all."""
+    best = min(runs, key=lambda run: sum(run["steps"].values()))
+    return {"steps": best["steps"]} | {name: min(run[name] for run in runs) for name in best if name != "steps"}
+
+
+def container(artifact: Path, memory_mb: int, rounds: int, say: Callable[[str], None]) -> dict | None:
+    """The image, read-only and within the function's memory and CPU, through the runtime interface emulator; None where no
+    container can run."""
+    from tests.support import base_image, emulator, engine, image
+    from tests.support.tools import ToolError
+
+    try:
+        engine.podman("info")
+        base_image.ensure()
+        emulator.ensure()
+        name = image.build(artifact, "serverless-embeddings-bench")
+    except ToolError as error:
+        say(f"  no container: {str(error).splitlines()[0]}")
+        return None
+    result: dict = {"memory_limit_mb": memory_mb}
+    for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
+        runs = []
+        for turn in range(rounds + (cache == "warm")):
+            if cache == "dropped":
+                drop_page_cache()
+            run = _container_start(name, memory_mb)
+            if cache == "dropped" or turn:
+                runs.append(run)
+            say(f"  container, page cache {cache}: turn {turn + 1}")
+        result[cache] = {name: min(run[name] for run in runs) for name in runs[0]}
+    if can_drop_page_cache():
+        result |= _image_reads(name, memory_mb)
+    return result
+
+
+def _container_start(name: str, memory_mb: int) -> dict:
+    from tests.support.emulator import FunctionContainer
+
+    with FunctionContainer(name, memory_mb) as function:
+        # The emulator starts the function's process when the first event comes.
+        started = time.perf_counter()
+        function.invoke({"inputs": "query: how far is it to the sea?"})
+        first = time.perf_counter()
+        function.invoke({"inputs": "query: how far is it to the sea?"})
+        second = time.perf_counter()
+        function.invoke({"inputs": "word " * 500})
+        lines = [json.loads(line) for line in function.logs().splitlines() if line.startswith("{")]
+    line = next(line for line in lines if line.get("cold_start"))
+    return {
+        "first_answer_ms": (first - started) * 1000,
+        "second_answer_ms": (second - first) * 1000,
+        "init_ms": line["InitDuration"],
+        "first_request_ms": line["Latency"],
+        "peak_mb": max(line["MemoryUsed"] for line in lines if "MemoryUsed" in line),
+    }
+
+
+def _image_reads(name: str, memory_mb: int) -> dict:
+    """What of the image's files is in the page cache after the first answer: bytes, and distinct chunks that Lambda would
+    fetch."""
+    from tests.support import engine
+    from tests.support.emulator import FunctionContainer
+
+    root = Path(engine.podman("image", "mount", name).strip())
+    try:
+        with FunctionContainer(name, memory_mb) as function:
+            drop_page_cache()
+            function.invoke({"inputs": "query: how far is it to the sea?"})
+            files = list(_resident(_regular_files(root)))
+    finally:
+        engine.podman("image", "unmount", name)
+    return {
+        "image_mb": sum(path.stat().st_size for path in _regular_files(root)) / 1e6,
+        "image_read_mb": sum(pages * mmap.PAGESIZE for pages, _ in files) / 1e6,
+        "image_chunks": round(sum(chunks for _, chunks in files)),
+    }
+
+
+def _regular_files(root: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink() and path.stat().st_size:
+                yield path
+
+
+def _resident(paths: Iterable[Path]) -> Iterator[tuple[int, float]]:
+    """Of each file, its pages in the page cache and the chunks that they lie in; small files share chunks, so that one counts
+    by its size."""
+    for path in paths:
+        pages = _pages(path)
+        touched = {index * mmap.PAGESIZE // CHUNK for index, state in enumerate(pages) if state & 1}
+        yield sum(state & 1 for state in pages), len(touched) * min(1.0, path.stat().st_size / CHUNK)
+
+
+def _pages(path: Path) -> bytes:
+    """One byte a page of the file, its lowest bit set if the page is in the page cache (mincore(2))."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+        vector = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), vector):
+            raise OSError(ctypes.get_errno(), "mincore", str(path))
+        return bytes(vector)

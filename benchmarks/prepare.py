@@ -1,0 +1,46 @@
+"""Makes what the peers load, and prints where it is:
+
+python -m benchmarks.prepare FOLDER PRECISION...
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from model_export import artifact, checkpoint
+from model_export.export import export_fp32, load_model
+from model_export.settings import EMBEDDED, ModelSettings
+
+
+def main(folder: Path, precisions: list[str]) -> dict:
+    """Paths, in the form of :class:`benchmarks.peers.Paths`."""
+    settings = {precision: ModelSettings(model=EMBEDDED, precision=precision) for precision in precisions}
+    source = checkpoint.fetch(next(iter(settings.values())))
+    paths = {"checkpoint": source.folder, "onnx": folder / "onnx", "int8": folder / "int8"}
+    if not (paths["int8"] / "model.onnx").exists():
+        _export(source, paths["onnx"], paths["int8"])
+    artifacts = {precision: artifact.build(each) for precision, each in settings.items()}
+    return paths | {"artifacts": artifacts}
+
+
+def _export(source: checkpoint.Checkpoint, fp32: Path, int8: Path) -> None:
+    """Optimum's export, and the same after onnxruntime's dynamic quantization with its defaults."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from transformers import AutoTokenizer
+
+    fp32.mkdir(parents=True, exist_ok=True)
+    int8.mkdir(exist_ok=True)
+    export_fp32(load_model(source), fp32)
+    for name in ("config.json",):
+        (int8 / name).write_bytes((fp32 / name).read_bytes())
+    AutoTokenizer.from_pretrained(source.folder).save_pretrained(fp32)
+    unfinished = int8 / "unfinished.onnx"
+    quantize_dynamic(fp32 / "model.onnx", unfinished, weight_type=QuantType.QInt8)
+    unfinished.rename(int8 / "model.onnx")
+
+
+if __name__ == "__main__":
+    out = sys.stdout
+    sys.stdout = sys.stderr
+    made = main(Path(sys.argv[1]).resolve(), sys.argv[2:])
+    print(json.dumps(made, default=str), file=out)
