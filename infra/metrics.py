@@ -41,6 +41,10 @@ class ServiceMetrics:
         """Requests answered with a status of 400 or more, the caller's mistakes included; count."""
         return self._own("Errors", "Sum", period)
 
+    def metric_internal_errors(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Faults of the service that it caught itself, in answers to direct invocations too; count."""
+        return self._own("Errors", "Sum", period, ErrorType="Internal")
+
     def metric_latency(self, statistic: str = "p50", period: Duration = PERIOD) -> cloudwatch.Metric:
         """Time from event to answer inside the function, without a cold start; milliseconds."""
         return self._own("Latency", statistic, period)
@@ -79,14 +83,17 @@ class ServiceMetrics:
         return self.alias.metric_duration(statistic=statistic, period=period)
 
     def metric_failures(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
-        """Invocations that crashed or timed out, and answers with a status of 500 or more; count."""
+        """Invocations that crashed or timed out, answers with a status of 500 or more, and faults told to direct invocations;
+        count. None of it is a caller's mistake."""
         return cloudwatch.MathExpression(
-            expression="MAX([FILL(crashes, 0), FILL(answers, 0)])",
+            # One failure may be counted by all of them.
+            expression="MAX([FILL(crashes, 0), FILL(answers, 0), FILL(internal, 0)])",
             label="failures",
             period=period,
             using_metrics={
                 "crashes": self.alias.metric_errors(statistic="Sum", period=period),
                 "answers": self.alias.metric("Url5xxCount", statistic="Sum", period=period),
+                "internal": self.metric_internal_errors(period),
             },
         )
 
@@ -134,11 +141,11 @@ class ServiceMetrics:
     def _calls(self, period: Duration) -> cloudwatch.Metric:
         return self.function.metric_invocations(statistic="Sum", period=period)
 
-    def _own(self, name: str, statistic: str, period: Duration) -> cloudwatch.Metric:
+    def _own(self, name: str, statistic: str, period: Duration, **dimensions: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace=NAMESPACE,
             metric_name=name,
-            dimensions_map={"FunctionName": self.function.function_name},
+            dimensions_map={"FunctionName": self.function.function_name} | dimensions,
             statistic=statistic,
             period=period,
         )

@@ -18,7 +18,13 @@ def load(settings: Settings, function_name: str | None = None) -> Application:
         ArtifactError, SettingsError: it cannot be served, or not like this.
     """
     service = Service(Embedder.load(Path(settings.model_dir), settings.threads), settings)
-    telemetry = Telemetry(function_name, settings.log_level, process_seconds(), service.metrics)
+    telemetry = Telemetry(
+        function_name,
+        settings.log_level,
+        process_seconds(),
+        service.metrics,
+        provisioned=os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency",
+    )
     return Application(service, _authenticator(settings, telemetry), telemetry)
 
 

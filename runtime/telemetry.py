@@ -41,13 +41,17 @@ class Telemetry:
         init_seconds: float,
         metrics: Metrics,
         write: Callable[[str], Any] | None = None,
+        provisioned: bool = False,
     ) -> None:
         self._metrics = metrics
         self._function_name = function_name
         """None outside of Lambda, where nothing makes metrics of a line."""
         self._level = LEVELS[level]
         self._init_seconds = init_seconds
-        self._cold = True
+        self._first = True
+        """Whether nothing was answered so far."""
+        self._provisioned = provisioned
+        """Whether Lambda initialized the process before anybody called (provisioned concurrency): no request waited for it."""
         self._write = write or _write_line
 
     def record(self, route: str, response: Response, request_id: str, seconds: float) -> None:
@@ -78,7 +82,7 @@ class Telemetry:
 
     def record_warm_up(self, request_id: str) -> bool:
         """Log an invocation that only kept the process warm. Returns whether it was the process's first."""
-        was_cold = self._cold
+        was_cold = self._is_cold()
         self._emit("INFO", "warm-up", {"request_id": request_id}, {"MemoryUsed": memory_megabytes()})
         return was_cold
 
@@ -95,11 +99,14 @@ class Telemetry:
             line["reason"] = reason
         self._emit("ERROR", "failure", line, {})
 
+    def _is_cold(self) -> bool:
+        return self._first and not self._provisioned
+
     def _emit(self, level: str, message: str, line: dict[str, Any], values: dict[str, float]) -> None:
-        line["cold_start"] = self._cold
-        if values and self._cold:
-            self._cold = False
-            values |= {"ColdStarts": 1, "InitDuration": round(self._init_seconds * 1000, 3)}
+        line["cold_start"] = self._is_cold()
+        if values and self._first:
+            values |= {"ColdStarts": int(self._is_cold()), "InitDuration": round(self._init_seconds * 1000, 3)}
+            self._first = False
         record: dict[str, Any] = {}
         if LEVELS[level] >= self._level:
             record = {"level": level, "message": message, **line}

@@ -85,6 +85,28 @@ def test_alarms(templates: dict[str, Template]) -> None:
     assert {found["TreatMissingData"] for found in properties(template, "AWS::CloudWatch::Alarm")} == {"notBreaching"}
 
 
+@pytest.mark.parametrize(
+    ("counted", "failures"),
+    [
+        ({"Errors": 0, "Url5xxCount": 0, "Internal": 0}, 0),
+        ({"Errors": 2, "Url5xxCount": 2, "Internal": 0}, 2),  # crashes, which the URL answers with 502
+        ({"Errors": 0, "Url5xxCount": 1, "Internal": 0}, 1),  # the key cannot be read
+        ({"Errors": 0, "Url5xxCount": 0, "Internal": 3}, 3),  # faults in direct invocations
+    ],
+)
+def test_failures_are_counted_once_and_callers_mistakes_not(
+    counted: dict[str, int], failures: int, templates: dict[str, Template]
+) -> None:
+    *inputs, result = sorted(alarm(templates["watched"], "Errors")["Metrics"], key=lambda query: "Expression" in query)
+    series = {}
+    for query in inputs:
+        metric = query["MetricStat"]["Metric"]
+        kinds = [pair["Value"] for pair in metric["Dimensions"] if pair["Name"] == "ErrorType"]
+        series[query["Id"]] = counted[kinds[0] if kinds else metric["MetricName"]]
+
+    assert eval(result["Expression"], {"MAX": max, "FILL": lambda series, _: series} | series) == failures
+
+
 def test_alarms_go_off_where_they_are_told_to(templates: dict[str, Template]) -> None:
     template = templates["watched-closely"]
 

@@ -5,6 +5,8 @@ import json
 import jsonschema
 import pytest
 
+from runtime.settings import Settings
+from runtime.startup import load
 from tests.runtime.conftest import make_application
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
@@ -109,6 +111,16 @@ def test_only_the_first_request_is_cold(application, lines):
     second = json.loads(lines[1])
     assert (second["cold_start"], second["route"]) == (False, "invoke")
     assert not {"ColdStarts", "InitDuration"} & {name for name, *_ in metrics(second)}
+
+
+def test_provisioned_concurrency_has_no_cold_starts(artifact, monkeypatch, capsys):
+    # As Lambda sets it ("Defined runtime environment variables" in its developer guide).
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")
+    load(Settings(model_dir=str(artifact)), "embeddings")({"inputs": "a"})
+    line = json.loads(capsys.readouterr().out)
+    found = metrics(line)
+    assert (line["cold_start"], found["ColdStarts", "embeddings"]) == (False, 0)
+    assert found["InitDuration", "embeddings"] > 0
 
 
 @pytest.mark.parametrize(
