@@ -10,6 +10,7 @@ from runtime.api.errors import HttpError
 from runtime.api.sizes import ANSWER_BYTES, vector_bytes
 from runtime.auth import ApiKeyAuthenticator
 from runtime.events import Request
+from runtime.settings import Settings
 from tests.runtime.conftest import make_application, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
 from tests.support.tools import PROJECT
@@ -91,6 +92,11 @@ def test_curl(document, url, environment):
 
 
 def test_limits_are_those_in_the_docs():
+    numbers = f"{ANSWER_BYTES // vector_bytes(384, 'float32')}"
+    base64 = f"{ANSWER_BYTES // vector_bytes(384, 'float32', base64=True):,}"
     text = (PROJECT / "docs/api.md").read_text(encoding="utf-8")
-    assert f"of 384 dimensions {ANSWER_BYTES // vector_bytes(384, 'float32')} as" in text
-    assert f"{ANSWER_BYTES // vector_bytes(384, 'float32', base64=True):,} in `encoding_format`" in text
+    assert f"of 384 dimensions {numbers} as" in text and f"{base64} in `encoding_format`" in text
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"{numbers} vectors of 384 numbers, {base64} in base64" in text
+    assert f"| texts a request | {Settings().max_texts:,} |" in text
+    assert f"| tokens a request | {Settings().max_tokens:,} |" in text
