@@ -9,6 +9,7 @@ MODEL ?= embedded
 PORT ?= 9000
 # More for the CDK CLI, such as CDK_ARGS="-c stage=prod".
 CDK_ARGS ?=
+BENCH_ARGS ?=
 # For `make cost`, such as COST_ARGS="--cold 0.02 --speed 1.3".
 COST_ARGS ?=
 
@@ -97,6 +98,10 @@ e2e: .venv/installed-tests ## Deploy to an emulated AWS with the real CDK CLI, c
 	@$(BIN)/pytest -m e2e
 
 # --- measure it -------------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: .venv/installed-tests ## Measure speed, cold start and memory beside peers; BENCH_ARGS=--quick for two minutes
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: cost
 cost: .venv/installed ## Dollars a million tokens by memory size, from the committed measurements
