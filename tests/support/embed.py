@@ -1,0 +1,30 @@
+"""The vectors of some texts, as a process that needs nothing but the runtime's packages, so that it runs on an emulated CPU.
+
+    python -m tests.support.embed ARTIFACT THREADS
+
+reads a JSON list of texts from standard input and writes float32 [texts, dimensions] to standard output, in numpy's format.
+Texts are truncated to what the model reads.
+"""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from runtime.embedder import Embedder
+
+
+def embed_texts(embedder: Embedder, texts: list[str]) -> np.ndarray:
+    """Normalized vectors, one text after the other."""
+    room = embedder.manifest.max_tokens - embedder.num_special_tokens
+    ids = [embedder.with_special_tokens(embedder.tokenize(text)[:room]) for text in texts]
+    return np.stack([embedder.embed(each) for each in ids])
+
+
+if __name__ == "__main__":
+    embedder = Embedder.load(Path(sys.argv[1]), threads=int(sys.argv[2]))
+    output = io.BytesIO()
+    np.save(output, embed_texts(embedder, json.load(sys.stdin)))
+    sys.stdout.buffer.write(output.getvalue())
