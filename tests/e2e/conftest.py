@@ -88,6 +88,18 @@ def deploy(aws: EmulatedAws, app: Callable[..., CdkApp]) -> Callable[..., Deploy
     return deploy
 
 
+@pytest.fixture(scope="module")
+def before(aws: EmulatedAws) -> dict[str, set[str]]:
+    """What was in the account before the module's deployment."""
+    return resources(aws)
+
+
+@pytest.fixture(scope="module")
+def stack(request: pytest.FixtureRequest, before: dict, deploy: Callable[..., Deployment]) -> Deployment:
+    """The module's deployment: its ``STACK``, with its ``CONTEXT``."""
+    return deploy(request.module.STACK, **request.module.CONTEXT)
+
+
 @pytest.fixture
 def user(aws: EmulatedAws) -> Iterator[Callable[..., Credentials]]:
     """Makes a user of the account with no permissions but those given as statements of a policy."""

@@ -22,17 +22,6 @@ TEXT = LANGUAGES["en"]
 MODEL = "intfloat/multilingual-e5-small"
 
 
-@pytest.fixture(scope="module")
-def before(aws):
-    """What was in the account before the deployment."""
-    return resources(aws)
-
-
-@pytest.fixture(scope="module")
-def stack(before, deploy):
-    return deploy(STACK, **CONTEXT)
-
-
 @pytest.fixture
 def key(stack) -> str:
     """The key that is valid now."""

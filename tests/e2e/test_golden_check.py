@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.manifest import sha256
 from tests.e2e.conftest import Deployment, resources
 from tests.support.cdk import CdkApp
 from tests.support.tools import PROJECT, ToolError
@@ -35,17 +36,15 @@ def test_a_version_that_answers_otherwise_gets_no_traffic(aws, project: Path, ar
     assert stack.live_version() == "1"
 
     golden = project / artifact.relative_to(PROJECT) / "golden.json"
-    right = golden.read_text()
-    wrong = json.loads(right)
-    wrong[0]["vector"].reverse()
-    golden.write_text(json.dumps(wrong))
+    right = json.loads(golden.read_text())
+    write_golden(golden, [right[0] | {"vector": right[0]["vector"][::-1]}, *right[1:]])
     changed = CdkApp(aws, CONTEXT | {"memory_mb": "1024"}, project)
     with pytest.raises(ToolError, match="returned another vector than the artifact has for 'First text'"):
         changed.deploy()
     assert stack.live_version() == "1"
     assert len(stack.invoke({"inputs": LANGUAGES["en"]})[0]) == 384
 
-    golden.write_text(right)
+    write_golden(golden, right)
     changed.deploy()
     assert stack.live_version() != "1"
     assert len(stack.invoke({"inputs": LANGUAGES["en"]})[0]) == 384
@@ -54,3 +53,12 @@ def test_a_version_that_answers_otherwise_gets_no_traffic(aws, project: Path, ar
     app.close()
     changed.close()
     assert resources(aws) == before
+
+
+def write_golden(golden: Path, entries: list[dict]) -> None:
+    """Replaces the golden vectors, with a manifest that knows of it: a damaged file would be refused before."""
+    golden.write_text(json.dumps(entries))
+    manifest = golden.with_name("manifest.json")
+    content = json.loads(manifest.read_text())
+    content["files"][golden.name] = {"sha256": sha256(golden), "bytes": golden.stat().st_size}
+    manifest.write_text(json.dumps(content))

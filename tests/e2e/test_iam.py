@@ -31,17 +31,6 @@ TEXT = LANGUAGES["en"]
 MAY_CALL = {"Effect": "Allow", "Action": ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"], "Resource": "*"}
 
 
-@pytest.fixture(scope="module")
-def before(aws):
-    """What was in the account before the deployment."""
-    return resources(aws)
-
-
-@pytest.fixture(scope="module")
-def stack(before, deploy):
-    return deploy(STACK, **CONTEXT)
-
-
 def test_a_signed_call_gets_the_vectors_of_the_original_model(stack, reference):
     texts = list(LANGUAGES.values())
     with stack.client(stack.aws.owner) as client:
