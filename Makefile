@@ -113,6 +113,10 @@ cost: .venv/installed ## Dollars a million tokens by memory size, from the commi
 synth: $(CDK) ## Synthesize the CloudFormation template for MODEL into cdk.out, offline
 	@$(CDK) synth --quiet -c model=$(MODEL) $(CDK_ARGS) && echo "· cdk.out holds the template"
 
+.PHONY: bootstrap
+bootstrap: $(CDK) ## Prepare your AWS account and region for the CDK, once
+	@$(CDK) bootstrap $(CDK_ARGS)
+
 .PHONY: deploy
 deploy: $(CDK) ## Deploy what cdk.json says to your AWS account (needs credentials and a container engine)
 	@$(CDK) deploy $(CDK_ARGS)

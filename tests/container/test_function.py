@@ -114,6 +114,8 @@ def test_the_least_memory_that_a_deployment_may_have_is_enough(image, artifact):
     long = " ".join([TEXT] * 100)
     with FunctionContainer(image, needed_memory_mb(read_manifest(artifact))) as container:
         assert len(container.invoke({"inputs": [long] * 4, "truncate": True}).json()) == 4
+        # A special token that is spelled out makes the function load the checkpoint's own tokenizer.
+        assert len(container.invoke({"inputs": [f"<s> {long}"] * 4, "truncate": True}).json()) == 4
 
 
 def test_without_lambda_the_image_serves_http(image, memory_mb):
