@@ -6,7 +6,7 @@
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -84,13 +84,17 @@ def read_context(overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     Keys of the CDK itself (with ``/`` or ``:``) are left out.
 
     Raises:
-        ConfigurationError: ``cdk.json`` cannot be read, or there is no such stage.
+        ConfigurationError: ``cdk.json`` cannot be read, an override names no key, or there is no such stage.
     """
     file = PROJECT / "cdk.json"
     try:
         committed = json.loads(file.read_text())["context"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationError(f"{file}: cannot be read as a CDK configuration with a context ({error!r})") from error
+    known = {*committed, "stage"}
+    for key in overrides or {}:
+        if key not in known:
+            raise ConfigurationError(_unknown(key, {key for key in known if "/" not in key}))
     handed_over = json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))
     # What differs from the file was said on the command line, and wins over a stage.
     said = {key: value for key, value in handed_over.items() if committed.get(key) != value} | dict(overrides or {})
@@ -126,12 +130,16 @@ def validate(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
         raise ConfigurationError("\n".join(lines)) from error
 
 
+def _unknown(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(to_snake(key), known, n=1)
+    meant = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
+    return f"{key}: is no configuration key; {meant}"
+
+
 def _explain(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(to_snake(key), kind.model_fields, n=1)
-        meant = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(kind.model_fields))}"
-        return f"{key}: is no configuration key; {meant}"
+        return _unknown(key, kind.model_fields)
     message = detail["msg"].removeprefix("Value error, ")
     if not key:  # a rule about several keys, which it names itself
         return message

@@ -46,6 +46,11 @@ def test_the_cdk_cli_hands_the_context_over(monkeypatch):
     assert not any("/" in key or ":" in key for key in handed_over)
 
 
+def test_a_misspelt_key_is_refused():
+    with pytest.raises(ConfigurationError, match="modell: is no configuration key; did you mean 'model'"):
+        read_context({"modell": "embedded"})
+
+
 def test_an_unknown_stage_is_refused():
     with pytest.raises(ConfigurationError, match="stage: 'prdo' is not defined"):
         read_context({"stage": "prdo"})
