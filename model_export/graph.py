@@ -1,7 +1,7 @@
 """The shipped graph: from Optimum's fp32 export to one that loads in milliseconds and computes mostly in int8.
 
 An encoder of the BERT family is read from the export (:mod:`~model_export.encoder`) and written anew, in the operators that
-onnxruntime runs fastest on a CPU: no mask and no padding (one text at a time), standard attention, layer normalization
+onnxruntime runs fastest on a CPU: no mask and no padding (one text at a time), layer normalization
 *not* fused with its residual (onnxruntime's SkipLayerNormalization takes ten times as long), hardly any
 additions of biases (:mod:`~model_export.algebra`). An architecture that cannot be read so keeps its own graph, with its linear
 layers quantized in place.
@@ -194,9 +194,30 @@ class EncoderWriter:
 
     def _attention(self, query: str, key: str, value: str) -> str:
         heads = self._encoder.heads
-        if len(self._encoder.positions) <= ATTENTION_POSITIONS:
-            return self._writer.node("Attention", query, key, value, q_num_heads=heads, kv_num_heads=heads)
-        return self._writer.node("MultiHeadAttention", query, key, value, domain=CONTRIB, num_heads=heads)
+        if len(self._encoder.positions) > ATTENTION_POSITIONS:
+            return self._writer.node("MultiHeadAttention", query, key, value, domain=CONTRIB, num_heads=heads)
+        if self._precision == "balanced":
+            return self._portable_attention(query, key, value)
+        return self._writer.node("Attention", query, key, value, q_num_heads=heads, kv_num_heads=heads)
+
+    def _portable_attention(self, query: str, key: str, value: str) -> str:
+        """Attention that gives the same bits on every x86 CPU with AVX2.
+
+        Of all operators here, onnxruntime's softmax alone has an fp32 sum whose order depends on the CPU's vector width. A
+        last bit changes a rounding to int8 now and then, and such changes multiply from layer to layer.
+        """
+        node, constant = self._writer.node, self._writer.constant
+        width = self._encoder.words.shape[1]
+        size = width // self._encoder.heads
+        split, last_axis = constant("heads", np.array([-1, self._encoder.heads, size])), constant("last", np.array([2]))
+        query, key, value = (node("Reshape", part, split) for part in (query, key, value))
+        heads_first = {"domain": CONTRIB, "transBatchB": 1}
+        scores = node("FusedMatMul", query, key, transBatchA=1, transB=1, alpha=size**-0.5, **heads_first)
+        weights = node("Exp", node("Sub", scores, node("ReduceMax", scores, last_axis, keepdims=1)))
+        total = node("ReduceSum", weights, last_axis, keepdims=1)
+        context = node("Div", node("FusedMatMul", weights, value, **heads_first), total)
+        joined = constant("joined", np.array([1, -1, width]))
+        return node("Reshape", node("Transpose", context, perm=[1, 0, 2]), joined)
 
     def _quantize(self, value: str, below: float | None = None) -> tuple[str, ...]:
         """What :meth:`_linear` takes: the value itself in fp32, else its uint8 values, their scale and zero point."""
