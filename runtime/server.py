@@ -195,8 +195,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environment({**os.environ, f"{PREFIX}MODEL_DIR": options.model_dir})
         server = Server((options.host, options.port), load(settings), settings.cors_origins)
-    except (ArtifactError, SettingsError, OSError) as error:
+    except (ArtifactError, SettingsError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"cannot listen on {options.host}:{options.port}: {error.strerror}; --port chooses another", file=sys.stderr
+        )
         return 1
     print(f"serving {options.model_dir} on {server.url}", file=sys.stderr, flush=True)
     # As the first process of a container it would otherwise not hear SIGTERM.

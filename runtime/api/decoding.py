@@ -1,6 +1,6 @@
 """From a request's body to the type that its route takes."""
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -31,7 +31,7 @@ def decode_body(request: Request, kind: type, max_bytes: int) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _wrong_type(error) from None
+        raise _wrong_type(error, kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, f"Failed to parse the request body as JSON: {error}") from None
 
@@ -45,12 +45,24 @@ def convert_event(event: Any, kind: type) -> Any:
     try:
         return msgspec.convert(event, kind)
     except msgspec.ValidationError as error:
-        raise _wrong_type(error) from None
+        raise _wrong_type(error, kind) from None
     except (RecursionError, UnicodeEncodeError) as error:
         raise HttpError(400, f"Failed to read the event: {error}") from None
 
 
-def _wrong_type(error: msgspec.ValidationError) -> HttpError:
-    path = str(error).partition(" - at `$.")[2]
-    param = path.partition("`")[0].partition("[")[0] or None
-    return HttpError(422, f"Failed to deserialize the JSON body into the target type: {error}", param=param)
+def _wrong_type(error: msgspec.ValidationError, kind: type) -> HttpError:
+    message = str(error)
+    path = message.rpartition(" - at `$.")[2].partition("`")[0] if " - at `$." in message else ""
+    param = path.partition("[")[0] or None
+    if message.startswith("Invalid enum value"):
+        message += f"; allowed are {', '.join(f'`{choice}`' for choice in _choices(kind, path.split('.')))}"
+    return HttpError(422, f"Failed to deserialize the JSON body into the target type: {message}", param=param)
+
+
+def _choices(kind: Any, path: list[str]) -> tuple[str, ...]:
+    """The words that the field at ``path`` of ``kind`` takes."""
+    if get_origin(kind) is Literal and not path:
+        return get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _choices(next(field.type for field in msgspec.structs.fields(kind) if field.name == path[0]), path[1:])
+    return next(filter(None, (_choices(part, path) for part in get_args(kind))), ())

@@ -103,6 +103,18 @@ def test_a_default_prompt(serve):
     assert bare == expected
 
 
+def test_a_port_that_is_taken(url, artifact):
+    port = url.rpartition(":")[2]
+    result = subprocess.run(
+        [sys.executable, "-m", "runtime.server", "--port", port, "--model-dir", artifact],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert result.stderr == f"cannot listen on 127.0.0.1:{port}: Address already in use; --port chooses another\n"
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [

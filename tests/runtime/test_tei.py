@@ -154,6 +154,22 @@ class TestEmbed:
         assert response.json()["error"]
         validate(response)
 
+    @pytest.mark.parametrize(
+        ("path", "body", "allowed"),
+        [
+            ("/embed", {"inputs": "a", "truncation_direction": "up"}, "`Left`, `Right`, `left`, `right`"),
+            ("/embed", {"inputs": "a", "long_texts": "no - at `$.x`"}, "`error`, `truncate`, `window`"),
+            (
+                "/similarity",
+                {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {"long_texts": "split"}},
+                "`error`, `truncate`, `window`",
+            ),
+            ("/v1/embeddings", {"input": "a", "encoding_format": "hex"}, "`float`, `base64`"),
+        ],
+    )
+    def test_a_wrong_word_is_told_which_are_allowed(self, http, path, body, allowed):
+        assert f"allowed are {allowed}" in http.post(path, json=body).text
+
     def test_fields_that_are_not_known_are_ignored_as_by_tei(self, http):
         assert post(http, "/embed", inputs="a", whatever=1).status_code == 200
 
