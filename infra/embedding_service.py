@@ -126,7 +126,7 @@ class EmbeddingService(Construct, ServiceMetrics):
         if network.vpc_id:
             put_into(self, self.function, network)
         self.alias = live_alias(self, self.function.current_version, traffic)
-        self._guard_changes(artifact, serving, traffic)
+        self._guard_changes(artifact, traffic)
         self._function_url = function_url(self.alias, access)
         self.url = self._function_url.url
         for name in access.principals:
@@ -141,7 +141,7 @@ class EmbeddingService(Construct, ServiceMetrics):
         self._function_url.grant_invoke_url(grantee)
         self.alias.grant_invoke(grantee)
 
-    def _guard_changes(self, artifact: Path | None, serving: Serving, traffic: Traffic) -> None:
+    def _guard_changes(self, artifact: Path | None, traffic: Traffic) -> None:
         """What a new version has to pass on its way to the callers."""
         if traffic.golden_check:
             check = GoldenCheck(
@@ -150,7 +150,6 @@ class EmbeddingService(Construct, ServiceMetrics):
                 function=self.function,
                 version=self.function.current_version,
                 artifact=artifact,
-                default_prompt=serving.default_prompt,
             )
             self.alias.node.add_dependency(check)
         if traffic.traffic_shifting != "all_at_once":

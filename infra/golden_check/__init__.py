@@ -9,8 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from model_export.errors import ConfigurationError
-from runtime.manifest import GOLDEN_FILE, Golden, read_manifest
+from runtime.manifest import GOLDEN_FILE, Golden
 
 HANDLER = Path(__file__).with_name("handler.py")
 DECIMALS = 5
@@ -34,7 +33,6 @@ class GoldenCheck(Construct):
         function: lambda_.Function,
         version: lambda_.IVersion,
         artifact: Path,
-        default_prompt: str | None,
     ) -> None:
         super().__init__(scope, id)
         log_group = aws_logs.LogGroup(
@@ -60,31 +58,15 @@ class GoldenCheck(Construct):
             service_timeout=TIMEOUT.plus(Duration.minutes(1)),
             properties={
                 "Version": version.function_arn,
-                "Golden": json.dumps(golden_answers(artifact, default_prompt), separators=(",", ":")),
+                "Golden": json.dumps(golden_answers(artifact), separators=(",", ":")),
             },
         )
 
 
-def golden_answers(artifact: Path, default_prompt: str | None) -> dict[str, list[float]]:
-    """The vector that is expected for each input, without the prompt that the deployment puts before it by itself.
-
-    Raises:
-        ConfigurationError: no golden text starts with that prompt.
-    """
-    manifest = read_manifest(artifact)
+def golden_answers(artifact: Path) -> dict[str, list[float]]:
+    """The vector that is expected for each golden text."""
     golden = msgspec.json.decode((artifact / GOLDEN_FILE).read_bytes(), type=list[Golden])
-    name = default_prompt or manifest.default_prompt
-    prompt = manifest.prompts.get(name, "") if name else ""
-    answers = {
-        entry.text.removeprefix(prompt): [round(number, DECIMALS) for number in entry.vector]
-        for entry in golden
-        if entry.text.startswith(prompt)
-    }
-    if not answers:
-        raise ConfigurationError(
-            f"golden_check: the artifact has no golden text with the default prompt {name!r}; allowed here: false"
-        )
-    return answers
+    return {entry.text: [round(number, DECIMALS) for number in entry.vector] for entry in golden}
 
 
 def _role(scope: Construct, log_group: aws_logs.LogGroup, function: lambda_.Function) -> iam.Role:

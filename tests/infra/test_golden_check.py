@@ -11,7 +11,6 @@ from types import ModuleType
 import pytest
 
 from infra.golden_check import HANDLER, golden_answers
-from model_export.errors import ConfigurationError
 from runtime.application import Application
 from runtime.auth import Authenticator
 from runtime.embedder import Embedder
@@ -56,9 +55,11 @@ def check(cloudformation: CfnResponse) -> ModuleType:
 
 
 @pytest.fixture
-def deployed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A deployed version: the runtime with the embedded model, where boto3 looks for Lambda."""
-    service = Service(Embedder.load(artifact, threads=1), Settings())
+def deployed(request: pytest.FixtureRequest, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A deployed version: the runtime with the embedded model, and the default prompt that a test names, where boto3 looks for
+    Lambda."""
+    settings = Settings(default_prompt=getattr(request, "param", None))
+    service = Service(Embedder.load(artifact, threads=1), settings)
     telemetry = Telemetry(None, "ERROR", 0, service.metrics)
     server = Server(("127.0.0.1", 0), Application(service, Authenticator(), telemetry), ())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
@@ -71,23 +72,24 @@ def deployed(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     server.server_close()
 
 
-def request(golden: dict[str, list[float]], kind: str = "Update") -> dict:
+def from_cloudformation(golden: dict[str, list[float]], kind: str = "Update") -> dict:
     """What CloudFormation sends."""
     return {"RequestType": kind, "ResourceProperties": {"Version": VERSION, "Golden": json.dumps(golden)}}
 
 
+@pytest.mark.parametrize("deployed", [None, "query", "passage"], indirect=True)
 def test_right_vectors_pass(check: ModuleType, cloudformation: CfnResponse, deployed: None, artifact: Path) -> None:
-    check.handler(request(golden_answers(artifact, None)), None)
+    check.handler(from_cloudformation(golden_answers(artifact)), None)
 
     assert cloudformation.told == [("SUCCESS", None)]
 
 
 def test_another_vector_fails(check: ModuleType, cloudformation: CfnResponse, deployed: None, artifact: Path) -> None:
-    golden = golden_answers(artifact, None)
+    golden = golden_answers(artifact)
     text = next(iter(golden))
     golden[text] = golden[text][::-1]
 
-    check.handler(request(golden), None)
+    check.handler(from_cloudformation(golden), None)
 
     ((status, reason),) = cloudformation.told
     assert status == "FAILED"
@@ -95,7 +97,7 @@ def test_another_vector_fails(check: ModuleType, cloudformation: CfnResponse, de
 
 
 def test_another_length_fails(check: ModuleType, cloudformation: CfnResponse, deployed: None) -> None:
-    check.handler(request({"First text": [1.0, 0.0]}), None)
+    check.handler(from_cloudformation({"First text": [1.0, 0.0]}), None)
 
     assert cloudformation.told[0][0] == "FAILED"
 
@@ -103,7 +105,7 @@ def test_another_length_fails(check: ModuleType, cloudformation: CfnResponse, de
 def test_version_that_answers_with_an_error_fails(
     check: ModuleType, cloudformation: CfnResponse, deployed: None
 ) -> None:
-    check.handler(request({"word " * 1000: [1.0]}), None)
+    check.handler(from_cloudformation({"word " * 1000: [1.0]}), None)
 
     ((status, reason),) = cloudformation.told
     assert status == "FAILED"
@@ -111,15 +113,6 @@ def test_version_that_answers_with_an_error_fails(
 
 
 def test_deletion_needs_no_check(check: ModuleType, cloudformation: CfnResponse) -> None:
-    check.handler(request({}, "Delete"), None)
+    check.handler(from_cloudformation({}, "Delete"), None)
 
     assert cloudformation.told == [("SUCCESS", None)]
-
-
-def test_default_prompt_is_not_sent_twice(small_artifact: Path) -> None:
-    assert golden_answers(small_artifact, "query") == {"how far?": [1.0, 0.0]}
-
-
-def test_no_golden_text_with_the_default_prompt(small_artifact: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no golden text with the default prompt 'passage'"):
-        golden_answers(small_artifact, "passage")
