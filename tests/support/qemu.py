@@ -50,7 +50,7 @@ def ensure() -> Path:
     Raises:
         ToolError: something could not be fetched.
     """
-    wanted = "\n".join([__doc__, _SUITE, *_ROOT_PACKAGES, _QEMU_PACKAGE, _REQUIREMENTS.read_text()])
+    wanted = "\n".join([_SUITE, *_ROOT_PACKAGES, _QEMU_PACKAGE, _REQUIREMENTS.read_text()])
     folder = TOOLS / f"qemu-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     if not folder.exists():
         TOOLS.mkdir(parents=True, exist_ok=True)
