@@ -132,11 +132,12 @@ def _image_reads(name: str, memory_mb: int) -> dict:
         with FunctionContainer(name, memory_mb) as function:
             drop_page_cache()
             function.invoke({"inputs": "query: how far is it to the sea?"})
-            files = list(_resident(_regular_files(root)))
+            paths = list(_regular_files(root))
+            size, files = sum(path.stat().st_size for path in paths), list(_resident(paths))
     finally:
         engine.podman("image", "unmount", name)
     return {
-        "image_mb": sum(path.stat().st_size for path in _regular_files(root)) / 1e6,
+        "image_mb": size / 1e6,
         "image_read_mb": sum(pages * mmap.PAGESIZE for pages, _ in files) / 1e6,
         "image_chunks": round(sum(chunks for _, chunks in files)),
     }

@@ -146,6 +146,7 @@ def report(times: dict[int, Times], cold_share: float, speeds: dict[str, float])
     best = recommended(one for one in table if one.architecture == "x86_64")
     yield f"Requests of one text with {longest.tokens} tokens, {cold_share:.0%} of them cold, list prices of us-east-1 (2025-08), the init"
     yield "phase and the request charge included. `arm64` is priced with the times measured on x86-64; it was not timed."
+    yield "A size that the model does not fit in is refused when it is synthesized (`infra/memory.py`)."
     yield ""
     yield "| memory (MB) | vCPUs | warm (ms) | init (ms) | $ / M tokens, x86_64 | $ / M tokens, arm64 | free M tokens a month |"
     yield "|---:|---:|---:|---:|---:|---:|---:|"

@@ -62,6 +62,13 @@ def test_a_direct_invocation_by_boto3(stack):
     assert stack.invoke({"inputs": [TEXT, "x"]}) == over_http
 
 
+def test_the_deployment_documents_itself(stack):
+    with stack.client(stack.aws.owner) as client:
+        description, page = client.get("/openapi.json"), client.get("/docs")
+    assert "/v1/embeddings" in description.json()["paths"]
+    assert page.headers["content-type"].startswith("text/html") and "/v1/embeddings" in page.text
+
+
 def test_openai_s_client_signs(stack, user):
     with httpx2.Client(auth=SigV4Auth(stack.aws.region, credentials=user(MAY_CALL))) as http_client:
         client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key="unused", http_client=http_client)
