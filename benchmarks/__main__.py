@@ -43,7 +43,7 @@ def main() -> int:
     python = _environment()
     paths = _make_paths(("balanced",) if quick else ("balanced", "fast", "exact"))
     texts = loads(_token_counter(paths))
-    peers, rounds = (QUICK, 3) if quick else (tuple(PEERS), 4)
+    peers, rounds = (QUICK, 3) if quick else (tuple(PEERS), 3)
     results = {
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m benchmarks --quick" if quick else "make bench",
@@ -94,7 +94,13 @@ def _draw(python: Path) -> None:
         "report.plot(results, folder / 'latency.svg')"
     )
     subprocess.run([python, "-c", script], cwd=PROJECT, check=True)
-    subprocess.run([python, "-m", "benchmarks.cost", "--plot"], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [python, "-m", "benchmarks.cost", "--plot"],
+        cwd=PROJECT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     subprocess.run([sys.executable, "-m", "benchmarks.readme"], cwd=PROJECT, check=True)
 
 
