@@ -7,7 +7,7 @@ import numpy as np
 
 from .encoder import Encoder, Layer, Linear, Norm
 
-SMOOTHING = 0.75
+SMOOTHING = 0.5
 """How much of the difference between channels moves from activations into weights: 0 none, 1 all (alpha in SmoothQuant)."""
 
 

@@ -40,9 +40,6 @@ ATTENTION_POSITIONS = 1024
 """Up to this many positions, attention holds all its scores at once (12 MB for 12 heads and 512 tokens), which is fastest;
 longer models take the operator that computes them piece by piece."""
 
-SCORE_LIMIT = 75
-"""Attention scores up to which ``exp`` is taken as it is: 1,024 times exp(75), times values up to 900, is a float32 still."""
-
 PROOF_TEXTS = 4
 PROOF_TOLERANCE = 1e-3
 """How much a token vector of the rewritten fp32 graph may differ from the export's, of the largest magnitude: well above
@@ -173,19 +170,18 @@ class EncoderWriter:
     def _layer(self, name: str, layer: Layer, value: str) -> str:
         node = self._writer.node
         self.taps.append(value)
-        source = self._quantize_text(self._scaled(f"{name}.attention.scale", layer.attention_scale, value))
+        source = self._quantize(self._scaled(f"{name}.attention.scale", layer.attention_scale, value))
         query, key, values = (
             self._linear(f"{name}.{part}", getattr(layer, part), source) for part in ("query", "key", "value")
         )
         context = self._quantize_text(self._attention(query, key, values))
-        change = self._linear(f"{name}.attention", layer.attention_output, context)
+        change = self._linear(f"{name}.attention", layer.attention_output, context, scalar=True)
         value = self._norm(f"{name}.attention.norm", layer.attention_norm, node("Add", change, value))
         self.taps.append(value)
-        source = self._quantize_text(self._scaled(f"{name}.intermediate.scale", layer.feed_forward_scale, value))
+        source = self._quantize(self._scaled(f"{name}.intermediate.scale", layer.feed_forward_scale, value))
         operator, attributes, below = ACTIVATIONS[self._encoder.activation]
         hidden = node(operator, self._linear(f"{name}.intermediate", layer.intermediate, source), **attributes)
-        # The bias of this layer is part of the residual already, see fold_biases.
-        change = self._linear(f"{name}.output", layer.output, self._quantize_hidden(hidden, below))
+        change = self._linear(f"{name}.output", layer.output, self._quantize(hidden, below))
         return self._norm(f"{name}.output.norm", layer.output_norm, node("Add", change, value))
 
     def _scaled(self, name: str, scale: np.ndarray | None, value: str) -> str:
@@ -217,58 +213,31 @@ class EncoderWriter:
         query, key, value = (node("Reshape", part, split) for part in (query, key, value))
         heads_first = {"domain": CONTRIB, "transBatchB": 1}
         scores = node("FusedMatMul", query, key, transBatchA=1, transB=1, alpha=size**-0.5, **heads_first)
-        weights = self._exponentials(scores, query, key, size**-0.5)
+        weights = node("Exp", node("Sub", scores, node("ReduceMax", scores, last_axis, keepdims=1)))
         total = node("ReduceSum", weights, last_axis, keepdims=1)
         context = node("Div", node("FusedMatMul", weights, value, **heads_first), total)
         joined = constant("joined", np.array([1, -1, width]))
         return node("Reshape", node("Transpose", context, perm=[1, 0, 2]), joined)
 
-    def _exponentials(self, scores: str, query: str, key: str, alpha: float) -> str:
-        """``exp(scores)``, up to a factor for each query: less its largest score, but only where ``exp`` might overflow.
-
-        No score is larger than the product of the longest query and the longest key of its head, which takes a pass over
-        queries and keys instead of two over all scores.
-        """
-        node, constant = self._writer.node, self._writer.constant
-        first_axis, last_axis = constant("first", np.array([0])), constant("last", np.array([2]))
-        longest = [
-            node("ReduceMax", node("ReduceSum", node("Mul", part, part), last_axis, keepdims=1), first_axis, keepdims=0)
-            for part in (query, key)
-        ]
-        squares = node("ReduceMax", node("Mul", *longest), keepdims=0)
-        small = node("LessOrEqual", squares, constant("score.limit", np.array((SCORE_LIMIT / alpha) ** 2, np.float32)))
-        name = self._writer.nodes[-1].name
-        plain, shifted = Writer(f"{name}.plain."), Writer(f"{name}.shifted.")
-        plain.node("Exp", scores)
-        largest = shifted.node("ReduceMax", scores, last_axis, keepdims=1)
-        shifted.node("Exp", shifted.node("Sub", scores, largest))
-        return node("If", small, then_branch=_branch(plain), else_branch=_branch(shifted))
-
-    def _quantize_text(self, value: str) -> tuple[str, ...]:
-        """What :meth:`_linear` takes: the value itself in fp32, else its uint8 values, their scale and zero point.
-
-        One scale for all tokens of a text is enough for channels that were centred and smoothed, and for what leaves an
-        attention, a mean of values.
-        """
-        if self._precision == "exact":
-            return (value,)
-        return tuple(self._writer.node_outputs("DynamicQuantizeLinear", 3, value))
-
-    def _quantize_hidden(self, value: str, below: float) -> tuple[str, ...]:
-        """The same for what leaves an activation function, which cannot be smoothed: a scale for each token."""
+    def _quantize(self, value: str, below: float | None = None) -> tuple[str, ...]:
+        """What :meth:`_linear` takes: the value itself in fp32, else its uint8 values, their scale and zero point."""
         if self._precision == "balanced":
             return self._tokens.quantize(value, below)
         return self._quantize_text(value)
 
-    def _linear(self, name: str, linear: Linear, source: tuple[str, ...]) -> str:
+    def _quantize_text(self, value: str) -> tuple[str, ...]:
+        """The same with one scale for all tokens, which is enough for what leaves an attention: a mean of values."""
+        if self._precision == "exact":
+            return (value,)
+        return tuple(self._writer.node_outputs("DynamicQuantizeLinear", 3, value))
+
+    def _linear(self, name: str, linear: Linear, source: tuple[str, ...], scalar: bool = False) -> str:
+        """``scalar``: whether the source has one scale for all tokens."""
         bias = "" if linear.bias is None else self._writer.constant(f"{name}.bias", linear.bias)
-        if self._precision != "exact":
+        if self._precision == "exact":
+            product = self._writer.node("MatMul", *source, self._writer.constant(f"{name}.weight", linear.weight))
+        elif scalar or self._precision == "fast":
             return multiply(self._writer, f"{name}.weight", linear.weight, source, bias)
-        product = self._writer.node("MatMul", *source, self._writer.constant(f"{name}.weight", linear.weight))
+        else:
+            product = multiply(self._writer, f"{name}.weight", linear.weight, source)
         return self._writer.node("Add", product, bias) if bias else product
-
-
-def _branch(writer: Writer) -> onnx.GraphProto:
-    """What ``writer`` holds as a branch of an If, with the last node's output as its own."""
-    output = helper.make_tensor_value_info(writer.nodes[-1].output[0], TensorProto.FLOAT, None)
-    return helper.make_graph(writer.nodes, "branch", [], [output])
