@@ -173,28 +173,26 @@ def test_too_low_a_fidelity_fails_the_build_with_the_figures(small_bert, tmp_pat
     assert "cosine 0.9" in str(error) and "at least 1.1" in str(error)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system, which only root may")
-def test_a_full_disk_is_told_and_nothing_is_left(small_bert, tmp_path):
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 4 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounts a file system, which only root may")
     root = tmp_path / "root"
     root.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root], check=True)
-    try:
-        assert "GB on the disk" in str(build_error(ModelSettings(model=str(small_bert)), root))
-    finally:
-        subprocess.run(["umount", root], check=True)
+    yield root
+    subprocess.run(["umount", root], check=True)
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(small_bert, small_disk):
+    assert "GB on the disk" in str(build_error(ModelSettings(model=str(small_bert)), small_disk))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system, which only root may")
-def test_a_disk_that_fills_up_on_the_way_is_told_and_nothing_is_left(small_bert, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_on_the_way_is_told_and_nothing_is_left(small_bert, small_disk, monkeypatch):
     monkeypatch.setattr(artifacts, "_check_disk", lambda *_: None)
-    root = tmp_path / "root"
-    root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root], check=True)
-    try:
-        assert "is full" in str(build_error(ModelSettings(model=str(small_bert)), root))
-    finally:
-        subprocess.run(["umount", root], check=True)
+    assert "is full" in str(build_error(ModelSettings(model=str(small_bert)), small_disk))
 
 
 def vectors(folder: Path) -> np.ndarray:
