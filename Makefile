@@ -127,7 +127,7 @@ destroy: $(CDK) ## Remove the deployment
 
 .PHONY: docs
 docs: .venv/installed ## Write docs/configuration.md from the options in the code
-	@$(BIN)/python -m infra.reference
+	@$(BIN)/python -m configuration.reference
 
 .PHONY: clean
 clean: ## Remove everything that was made, the Python environment too

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from aws_cdk import App
 
-from infra.config import Configuration, read_configuration
+from configuration.configuration import Configuration, read_configuration
+from configuration.errors import ConfigurationError
+from configuration.settings import ModelSettings
 from infra.stack import EmbeddingsStack
 from model_export.artifact import locate
 from model_export.errors import ArtifactMissingError, ExportError
-from model_export.settings import ModelSettings
-from runtime.manifest import ArtifactError, check_file, read_manifest
+from runtime.engine.manifest import ArtifactError, check_file, read_manifest
 
 
 def artifact_for(configuration: Configuration) -> Path | None:
@@ -61,7 +62,7 @@ def main() -> None:
         artifact = artifact_for(configuration)
         app = App()
         EmbeddingsStack(app, configuration, artifact)
-    except (ExportError, ArtifactError) as error:
+    except (ConfigurationError, ExportError, ArtifactError) as error:
         sys.exit(f"error: {error}")
     app.synth()
 

@@ -23,9 +23,9 @@ def step(name: str) -> None:
 
 def ours(folder: str):
     """The Lambda handler, its loading taken apart; returns a function that embeds a text of so many tokens or ``TEXT``."""
-    from runtime import embedder as embedders
+    from runtime.aws.startup import load
+    from runtime.engine import engine as engines
     from runtime.settings import Settings
-    from runtime.startup import load
 
     step("import runtime")
 
@@ -38,8 +38,8 @@ def ours(folder: str):
 
         return call
 
-    embedders.Tokenizer = timed(embedders.Tokenizer, "load tokenizer")
-    embedders._load_session = timed(embedders._load_session, "create session")
+    engines.Tokenizer = timed(engines.Tokenizer, "load tokenizer")
+    engines._load_session = timed(engines._load_session, "create session")
     handle = load(Settings(model_dir=folder, log_level="ERROR", threads=1))
     step("application")
     return lambda text: handle({"inputs": text, "truncate": True})

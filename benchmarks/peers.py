@@ -29,14 +29,14 @@ class Paths:
 
 
 def ours(precision: str) -> Callable[[Paths, int], Embed]:
-    """This project's embedder, from texts to vectors."""
+    """This project's engine, from texts to vectors."""
 
     def load(paths: Paths, threads: int) -> Embed:
-        from runtime.embedder import Embedder
+        from runtime.engine.engine import Engine
 
-        embedder = Embedder.load(paths.artifacts[precision], threads)
+        engine = Engine.load(paths.artifacts[precision], threads)
         return lambda texts: np.stack(
-            [embedder.embed(embedder.with_special_tokens(embedder.tokenize(text))) for text in texts]
+            [engine.embed(engine.with_special_tokens(engine.tokenize(text))) for text in texts]
         )
 
     return load
@@ -44,8 +44,8 @@ def ours(precision: str) -> Callable[[Paths, int], Embed]:
 
 def handler(paths: Paths, threads: int) -> Embed:
     """This project's Lambda handler: a Function URL event in, its JSON answer out."""
+    from runtime.aws.startup import load
     from runtime.settings import Settings
-    from runtime.startup import load
 
     settings = Settings(model_dir=str(paths.artifacts["balanced"]), threads=threads, log_level="ERROR")
     handle = load(settings)

@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from configuration.settings import EMBEDDED, ModelSettings
 from model_export import artifact, checkpoint
 from model_export.export import export_fp32, load_model
-from model_export.settings import EMBEDDED, ModelSettings
 
 
 def main(folder: Path, precisions: list[str]) -> dict:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from configuration.settings import EMBEDDED, ModelSettings
 from model_export import artifact as artifacts
-from model_export.settings import EMBEDDED, ModelSettings
-from runtime.embedder import Embedder
+from runtime.engine.engine import Engine
 
 PROMPT = "query"
 PRECISIONS = ("exact", "balanced", "fast")
@@ -43,11 +43,11 @@ def read_pairs(folder: Path, limit: int | None) -> dict[str, Pairs]:
 
 def embed(precision: str, texts: list[str]) -> np.ndarray:
     """Vectors of ``texts`` with the prompt, of unit length: float32 [texts, dimensions]."""
-    embedder = Embedder.load(artifacts.build(ModelSettings(model=EMBEDDED, precision=precision)), threads=1)
-    prompt, room = embedder.manifest.prompts[PROMPT], embedder.manifest.max_tokens - embedder.num_special_tokens
+    engine = Engine.load(artifacts.build(ModelSettings(model=EMBEDDED, precision=precision)), threads=1)
+    prompt, room = engine.manifest.prompts[PROMPT], engine.manifest.max_tokens - engine.num_special_tokens
     vectors, said = [], time.monotonic()
     for index, text in enumerate(texts):
-        vectors.append(embedder.embed(embedder.with_special_tokens(embedder.tokenize(prompt + text)[:room])))
+        vectors.append(engine.embed(engine.with_special_tokens(engine.tokenize(prompt + text)[:room])))
         if time.monotonic() - said > 10:
             said = time.monotonic()
             print(f"· {precision}: {index + 1} of {len(texts)} texts", file=sys.stderr)

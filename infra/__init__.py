@@ -10,8 +10,9 @@
 Nothing here imports torch, nor anything of ``runtime`` but the schema of the manifest.
 """
 
+from configuration.options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
+
 from .embedding_service import EmbeddingService
-from .options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
 
 __all__ = [
     "Access",

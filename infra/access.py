@@ -7,7 +7,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from .options import Access
+from configuration.options import Access
 
 KEY_LENGTH = 48
 """Letters and digits of a created API key: 285 bits."""

@@ -7,8 +7,9 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
+from configuration.options import Monitoring
+
 from .metrics import DAY, NAMESPACE, PERIOD
-from .options import Monitoring
 
 if TYPE_CHECKING:
     from .embedding_service import EmbeddingService

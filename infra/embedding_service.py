@@ -13,9 +13,10 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from model_export.errors import ConfigurationError
-from model_export.settings import PROJECT
-from runtime.manifest import Manifest, read_manifest
+from configuration.errors import ConfigurationError
+from configuration.options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
+from configuration.settings import PROJECT
+from runtime.engine.manifest import Manifest, read_manifest
 
 from .access import api_key_secret, function_url, principal, secret_reader
 from .encryption import encryption_key
@@ -25,13 +26,12 @@ from .memory import check_memory
 from .metrics import ServiceMetrics
 from .monitoring import ServiceMonitoring
 from .network import network_interfaces, put_into
-from .options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
 from .traffic import VERSION_OPTIONS, GradualShift, live_alias
 from .warm_up import WarmUpSchedule
 
 
 class EmbeddingService(Construct, ServiceMetrics):
-    """An embeddings endpoint. Every group of options has defaults; ``infra.options`` documents each option.
+    """An embeddings endpoint. Every group of options has defaults; ``configuration.options`` documents each option.
 
     Attributes:
         function: The Lambda function. Call ``alias``, not it.

@@ -5,7 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from .options import Logs
+from configuration.options import Logs
 
 
 def encryption_key(scope: Construct, logs: Logs, removal_policy: RemovalPolicy) -> kms.IKey | None:

@@ -8,10 +8,9 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from model_export.errors import ConfigurationError
-from model_export.settings import PROJECT
-
-from .options import Image
+from configuration.errors import ConfigurationError
+from configuration.options import Image
+from configuration.settings import PROJECT
 
 
 def image_code(

@@ -1,7 +1,7 @@
 """How much memory a model needs, estimated from its manifest: too small a function is told apart before it is deployed."""
 
-from model_export.errors import ConfigurationError
-from runtime.manifest import Manifest
+from configuration.errors import ConfigurationError
+from runtime.engine.manifest import Manifest
 
 PROCESS_MB = 90
 """Interpreter, numpy, onnxruntime and the handler, before a model."""

@@ -4,7 +4,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 
-from .options import Compute
+from configuration.options import Compute
+
 from .prices import COMPUTE, USD_PER_REQUEST
 
 NAMESPACE = "ServerlessEmbeddings"

@@ -13,8 +13,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from configuration.options import Monitoring
+
 from .dashboard import service_dashboard
-from .options import Monitoring
 
 if TYPE_CHECKING:
     from .embedding_service import EmbeddingService

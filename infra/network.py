@@ -5,7 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from .options import Network
+from configuration.options import Network
 
 
 def put_into(scope: Construct, function: lambda_.Function, network: Network) -> None:

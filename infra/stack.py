@@ -5,11 +5,11 @@ from pathlib import Path
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, PermissionsBoundary, Stack, Tags
 from constructs import Construct
 
-from model_export.settings import PROJECT
+from configuration.configuration import Configuration
+from configuration.options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
+from configuration.settings import PROJECT
 
-from .config import Configuration
 from .embedding_service import EmbeddingService
-from .options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
 
 
 class EmbeddingsStack(Stack):

@@ -7,7 +7,7 @@ from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from .options import Traffic
+from configuration.options import Traffic
 
 ALIAS = "live"
 VERSION_OPTIONS = lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)

@@ -6,7 +6,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from .options import WarmUp
+from configuration.options import WarmUp
 
 HOLD_MS = 75
 """How long a warm-up call occupies its environment, in milliseconds, so that each of several finds another one."""

@@ -3,9 +3,11 @@
 import argparse
 import sys
 
+from configuration.errors import ConfigurationError
+from configuration.settings import model_settings, read_context
+
 from . import artifact
 from .errors import ExportError
-from .settings import model_settings, read_context
 
 
 def main() -> int:
@@ -23,7 +25,7 @@ def main() -> int:
         overrides[name] = value
     try:
         print(artifact.build(model_settings(read_context(overrides))))
-    except ExportError as error:
+    except (ConfigurationError, ExportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

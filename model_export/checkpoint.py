@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from configuration.settings import EMBEDDED, PROJECT, ModelSettings, is_folder
+
 from .errors import CheckpointError
 from .progress import step
-from .settings import EMBEDDED, PROJECT, ModelSettings, is_folder
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS = PROJECT / "build" / "checkpoint"

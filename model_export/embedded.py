@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from configuration.settings import PROJECT
+
 from .errors import CheckpointError
 from .files import make_folder
-from .settings import PROJECT
 
 MODEL_ID = "intfloat/multilingual-e5-small"
 LAYOUT = 2

@@ -5,10 +5,6 @@ class ExportError(Exception):
     """Base of the errors that end an export with a message and no traceback."""
 
 
-class ConfigurationError(ExportError):
-    """A configuration value is wrong: the message names its key, its value and what is allowed."""
-
-
 class CheckpointError(ExportError):
     """The checkpoint cannot be had, is damaged, or says something of itself that cannot be served."""
 

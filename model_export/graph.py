@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from runtime.manifest import GraphInfo
+from runtime.engine.manifest import GraphInfo
 
 from .algebra import fold_biases, smooth
 from .encoder import Encoder, Layer, Linear, Norm, NotAnEncoderError, read_encoder

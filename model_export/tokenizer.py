@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from runtime.manifest import TokenizerInfo
-from runtime.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
+from runtime.engine.manifest import TokenizerInfo
+from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
 from .checkpoint import Checkpoint
 from .errors import CheckpointError

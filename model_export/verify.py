@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtime.embedder import Embedder
-from runtime.manifest import Fidelity, Golden
-from runtime.pooling import normalize, pool
+from runtime.engine.engine import Engine
+from runtime.engine.heads.pooling import normalize, pool
+from runtime.engine.manifest import Fidelity, Golden
 
 from .errors import FidelityError
 from .texts import TEXTS
@@ -23,14 +23,14 @@ THRESHOLDS = {"fast": 0.97, "balanced": 0.99, "exact": 0.9995}
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
 
 
-def measure_fidelity(model: "PreTrainedModel", embedder: Embedder) -> Fidelity:
-    """Cosines between the vectors of ``model`` and of ``embedder`` over :data:`~model_export.texts.TEXTS`.
+def measure_fidelity(model: "PreTrainedModel", engine: Engine) -> Fidelity:
+    """Cosines between the vectors of ``model`` and of ``engine`` over :data:`~model_export.texts.TEXTS`.
 
     Raises:
         FidelityError: one is below the precision's threshold; the message gives the figures.
     """
-    manifest = embedder.manifest
-    cosines = np.array([_cosine(model, embedder, text) for text in TEXTS])
+    manifest = engine.manifest
+    cosines = np.array([_cosine(model, engine, text) for text in TEXTS])
     fidelity = Fidelity(
         texts=len(TEXTS),
         cosine_mean=round(float(cosines.mean()), 6),
@@ -47,24 +47,24 @@ def measure_fidelity(model: "PreTrainedModel", embedder: Embedder) -> Fidelity:
     return fidelity
 
 
-def _cosine(model: "PreTrainedModel", embedder: Embedder, text: str) -> float:
+def _cosine(model: "PreTrainedModel", engine: Engine, text: str) -> float:
     import torch
 
-    ids = _ids(embedder, text)
+    ids = _ids(engine, text)
     with torch.no_grad():
         tokens = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long))
-    original = normalize(pool(tokens.last_hidden_state[0].numpy(), embedder.manifest.pooling))
-    return float(original @ embedder.embed(ids, normalize_vector=True))
+    original = normalize(pool(tokens.last_hidden_state[0].numpy(), engine.manifest.pooling))
+    return float(original @ engine.embed(ids, normalize_vector=True))
 
 
-def _ids(embedder: Embedder, text: str) -> list[int]:
-    limit = embedder.manifest.max_tokens - embedder.num_special_tokens
-    return embedder.with_special_tokens(embedder.tokenize(text)[:limit])
+def _ids(engine: Engine, text: str) -> list[int]:
+    limit = engine.manifest.max_tokens - engine.num_special_tokens
+    return engine.with_special_tokens(engine.tokenize(text)[:limit])
 
 
-def golden_vectors(embedder: Embedder) -> list[Golden]:
+def golden_vectors(engine: Engine) -> list[Golden]:
     """Texts with the vectors that this artifact gives for them, for a deployment to check itself against."""
     return [
-        Golden(text=text, vector=embedder.embed(_ids(embedder, text), normalize_vector=True).tolist())
+        Golden(text=text, vector=engine.embed(_ids(engine, text), normalize_vector=True).tolist())
         for text in GOLDEN_TEXTS
     ]

@@ -21,9 +21,9 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from .embedder import ArtifactError
+from .aws.startup import load
+from .engine.engine import ArtifactError
 from .settings import LAMBDA_PAYLOAD_BYTES, PREFIX, Settings, SettingsError
-from .startup import load
 
 INVOCATION_PATH = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 ALLOWED_HEADERS = "authorization, content-type, content-encoding"

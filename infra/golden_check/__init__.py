@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from runtime.manifest import GOLDEN_FILE, Golden
+from runtime.engine.manifest import GOLDEN_FILE, Golden
 
 HANDLER = Path(__file__).with_name("handler.py")
 DECIMALS = 5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from infra.memory import needed_memory_mb
-from runtime.manifest import read_manifest
+from runtime.engine.manifest import read_manifest
 from tests.support import emulator, engine
 from tests.support.emulator import FunctionContainer
 from tests.support.tools import wait_until

@@ -58,7 +58,7 @@ def test_nothing_but_tmp_can_be_written(function):
 def test_a_start_compiles_no_source(image):
     """Each module that the handler imports, the standard library's included, comes from bytecode of the image."""
     command = ["podman", "run", "--rm", "--read-only", "--entrypoint=python", image]
-    start = [*command, "-v", "-c", "import awslambdaric.bootstrap, runtime.handler"]
+    start = [*command, "-v", "-c", "import awslambdaric.bootstrap, runtime.aws.handler"]
     traced = subprocess.run(start, env=engine.environment(), capture_output=True, text=True, timeout=120)
     assert traced.returncode == 0, traced.stderr[-2000:]
     loaded = [line for line in traced.stderr.splitlines() if line.startswith("# code object from ")]

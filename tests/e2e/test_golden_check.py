@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.manifest import sha256
+from runtime.engine.manifest import sha256
 from tests.e2e.conftest import Deployment, resources
 from tests.support.cdk import CdkApp
 from tests.support.tools import PROJECT, ToolError

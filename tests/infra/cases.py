@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from model_export.settings import PROJECT
+from configuration.settings import PROJECT
 
 CASES: dict[str, dict[str, Any]] = {
     "default": {},

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from infra.config import read_configuration
-from model_export.settings import PROJECT
-from runtime.manifest import (
+from configuration.configuration import read_configuration
+from configuration.settings import PROJECT
+from runtime.engine.manifest import (
     FORMAT,
     GOLDEN_FILE,
     MANIFEST_FILE,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app import check_files
-from runtime.manifest import ArtifactError
+from runtime.engine.manifest import ArtifactError
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.onnx", "tokenizer.json", "tokenizer.kit", "golden.json"])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from infra.config import Configuration, read_configuration
-from infra.options import Compute, ScheduledCapacity
-from model_export.errors import ConfigurationError
-from model_export.settings import PROJECT
+from configuration.configuration import Configuration, read_configuration
+from configuration.errors import ConfigurationError
+from configuration.options import Compute, ScheduledCapacity
+from configuration.settings import PROJECT
 
 
 def test_cdk_json_lists_every_key_with_its_default() -> None:

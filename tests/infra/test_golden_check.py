@@ -11,13 +11,13 @@ from types import ModuleType
 import pytest
 
 from infra.golden_check import HANDLER, golden_answers
-from runtime.application import Application
-from runtime.auth import Authenticator
-from runtime.embedder import Embedder
+from runtime.aws.application import Application
+from runtime.aws.telemetry import Telemetry
+from runtime.engine.engine import Engine
+from runtime.http.auth import Authenticator
 from runtime.server import Server
-from runtime.service import Service
+from runtime.service.service import Service
 from runtime.settings import Settings
-from runtime.telemetry import Telemetry
 
 VERSION = "function"
 """The name under which the local server answers Lambda's Invoke."""
@@ -59,7 +59,7 @@ def deployed(request: pytest.FixtureRequest, artifact: Path, monkeypatch: pytest
     """A deployed version: the runtime with the embedded model, and the default prompt that a test names, where boto3 looks for
     Lambda."""
     settings = Settings(default_prompt=getattr(request, "param", None))
-    service = Service(Embedder.load(artifact, threads=1), settings)
+    service = Service(Engine.load(artifact, threads=1), settings)
     telemetry = Telemetry(None, "ERROR", 0, service.metrics)
     server = Server(("127.0.0.1", 0), Application(service, Authenticator(), telemetry), ())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()

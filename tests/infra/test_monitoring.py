@@ -12,7 +12,7 @@ from aws_cdk.aws_cloudwatch import Metric
 from infra import Compute, EmbeddingService
 from infra.metrics import NAMESPACE, ServiceMetrics
 from infra.prices import COMPUTE, USD_PER_REQUEST
-from runtime import telemetry
+from runtime.aws import telemetry
 
 from .conftest import Template, properties, resources
 

@@ -1,6 +1,6 @@
 """The committed reference is the one that the options give."""
 
-from infra import reference
+from configuration import reference
 
 
 def test_the_configuration_page_is_up_to_date():

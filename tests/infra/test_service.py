@@ -17,11 +17,11 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
+from configuration.errors import ConfigurationError
+from configuration.settings import PROJECT
 from infra import Access, Compute, EmbeddingService, Logs, Monitoring, Network, Serving, Traffic, WarmUp
 from infra.memory import needed_memory_mb
-from model_export.errors import ConfigurationError
-from model_export.settings import PROJECT
-from runtime.manifest import read_manifest
+from runtime.engine.manifest import read_manifest
 
 from .conftest import SIZES, properties, resources, write_artifact
 

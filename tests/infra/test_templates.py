@@ -7,7 +7,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from infra.reference import GROUPS
+from configuration.reference import GROUPS
 
 from .cases import CASES
 from .conftest import Template

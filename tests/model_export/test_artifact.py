@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configuration.settings import PROJECT, ModelSettings
 from model_export import artifact as artifacts
 from model_export.errors import ArtifactMissingError, CheckpointError, ExportError, FidelityError, UnsupportedModelError
-from model_export.settings import PROJECT, ModelSettings
 from model_export.verify import THRESHOLDS
-from runtime.embedder import Embedder
-from runtime.manifest import ArtifactError, check_file, read_manifest
+from runtime.engine.engine import Engine
+from runtime.engine.manifest import ArtifactError, check_file, read_manifest
 from tests.texts import LANGUAGES
 
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named(artifact, tmp_path, change):
     with pytest.raises(ArtifactError, match=r"tokenizer\.kit: .* the manifest"):
         check_file(tmp_path, "tokenizer.kit", read_manifest(tmp_path))
     with pytest.raises(ArtifactError, match=r"tokenizer\.kit"):
-        Embedder.load(tmp_path)
+        Engine.load(tmp_path)
 
 
 def test_a_second_run_does_nothing_and_loads_nothing(artifact):
@@ -97,7 +97,7 @@ def test_settings_make_different_artifacts():
 def test_a_killed_run_leaves_nothing_that_looks_finished(small_bert, tmp_path):
     command = (
         "import sys; from pathlib import Path; from model_export import artifact; "
-        "from model_export.settings import ModelSettings; "
+        "from configuration.settings import ModelSettings; "
         f"print(artifact.build(ModelSettings(model={str(small_bert)!r}), Path({str(tmp_path)!r})))"
     )
     process = subprocess.Popen([sys.executable, "-c", command], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
@@ -197,10 +197,10 @@ def test_a_disk_that_fills_up_on_the_way_is_told_and_nothing_is_left(small_bert,
 
 def vectors(folder: Path) -> np.ndarray:
     """Vectors of our texts by the artifact in ``folder``."""
-    embedder = Embedder.load(folder, threads=1)
-    room = embedder.manifest.max_tokens - embedder.num_special_tokens
-    ids = [embedder.with_special_tokens(embedder.tokenize(text)[:room]) for text in LANGUAGES.values()]
-    return np.array([embedder.embed(one, embedder.manifest.normalize) for one in ids])
+    engine = Engine.load(folder, threads=1)
+    room = engine.manifest.max_tokens - engine.num_special_tokens
+    ids = [engine.with_special_tokens(engine.tokenize(text)[:room]) for text in LANGUAGES.values()]
+    return np.array([engine.embed(one, engine.manifest.normalize) for one in ids])
 
 
 def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

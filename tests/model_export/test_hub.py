@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from model_export.settings import PROJECT
+from configuration.settings import PROJECT
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 TOKEN = "hf_secret"
@@ -77,7 +77,7 @@ def export(tmp_path, monkeypatch):
         for name, value in {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), **env}.items():
             monkeypatch.setenv(name, value)
         command = (
-            "import sys; from pathlib import Path; from model_export import artifact, errors, settings\n"
+            "import sys; from pathlib import Path; from configuration import settings; from model_export import artifact, errors\n"
             f"try: print(artifact.build(settings.model_settings({{'model': {model!r}}}), Path({str(tmp_path / 'root')!r})))\n"
             "except errors.ExportError as error: sys.exit(f'error: {error}')"
         )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.pooling import MODES, normalize, pool
+from runtime.engine.heads.pooling import MODES, normalize, pool
 
 
 @pytest.mark.parametrize("modes", [*MODES, ("cls", "max", "lasttoken")], ids=str)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from model_export.errors import ConfigurationError
-from model_export.settings import ModelSettings, model_settings, read_context, validate
+from configuration.errors import ConfigurationError
+from configuration.settings import ModelSettings, model_settings, read_context, validate
 
 WRONG = {
     "precision": ("int4", "precision: 'int4' is not allowed: input should be 'fast', 'balanced' or 'exact'"),

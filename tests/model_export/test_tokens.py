@@ -5,7 +5,7 @@ import random
 import pytest
 from transformers import AutoTokenizer
 
-from runtime.embedder import Embedder
+from runtime.engine.engine import Engine
 from tests.texts import LANGUAGES, ODD
 
 ALPHABET = [
@@ -16,8 +16,8 @@ ALPHABET = [
 
 
 @pytest.fixture(scope="module")
-def embedder(artifact):
-    return Embedder.load(artifact, threads=1)
+def engine(artifact):
+    return Engine.load(artifact, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def original(checkpoint):
 
 
 @pytest.mark.parametrize("text", [*LANGUAGES.values(), *ODD.values()], ids=[*LANGUAGES, *ODD])
-def test_ids_equal_the_originals(embedder, original, text):
+def test_ids_equal_the_originals(engine, original, text):
     expected = original(text, truncation=False, verbose=False)["input_ids"]
-    assert embedder.with_special_tokens(embedder.tokenize(text)) == expected
+    assert engine.with_special_tokens(engine.tokenize(text)) == expected
 
 
-def test_ids_of_random_strings_equal_the_originals(embedder, original):
+def test_ids_of_random_strings_equal_the_originals(engine, original):
     random.seed(20240501)
     for _ in range(3000):
         text = "".join(random.choices(ALPHABET, k=random.randint(1, 16)))
-        assert embedder.tokenize(text) == original(text, add_special_tokens=False)["input_ids"], repr(text)
+        assert engine.tokenize(text) == original(text, add_special_tokens=False)["input_ids"], repr(text)

@@ -6,9 +6,9 @@ import random
 import numpy as np
 import pytest
 
-from runtime.application import Application
-from runtime.embedder import Embedder
-from runtime.options import EmbedOptions, EncodeOptions
+from runtime.aws.application import Application
+from runtime.engine.engine import Engine
+from runtime.service.options import EmbedOptions, EncodeOptions
 from tests.performance.texts import LONG
 from tests.runtime.conftest import make_application
 from tests.support.embed import embed_texts
@@ -20,29 +20,29 @@ BATCHES = (2, 3, 8, len(TEXTS))
 
 
 @pytest.fixture(scope="module")
-def embedder(artifact) -> Embedder:
-    return Embedder.load(artifact, threads=1)
+def engine(artifact) -> Engine:
+    return Engine.load(artifact, threads=1)
 
 
 @pytest.fixture(scope="module")
-def application(embedder) -> Application:
-    return make_application(embedder)
+def application(engine) -> Application:
+    return make_application(engine)
 
 
 @pytest.fixture(scope="module")
 def alone(artifact) -> np.ndarray:
     """Each text's vector from a model that was asked for nothing else before: float32 [texts, dimensions]."""
-    return np.stack([embed_texts(Embedder.load(artifact, threads=1), [text])[0] for text in TEXTS])
+    return np.stack([embed_texts(Engine.load(artifact, threads=1), [text])[0] for text in TEXTS])
 
 
-def test_any_order(embedder, alone):
+def test_any_order(engine, alone):
     order = random.Random(0).sample(range(len(TEXTS)), len(TEXTS))
-    assert np.array_equal(embed_texts(embedder, [TEXTS[index] for index in order]), alone[order])
+    assert np.array_equal(embed_texts(engine, [TEXTS[index] for index in order]), alone[order])
 
 
 def test_two_threads(artifact, alone):
     """Threads divide rows and columns among them, never a sum."""
-    assert np.array_equal(embed_texts(Embedder.load(artifact, threads=2), TEXTS), alone)
+    assert np.array_equal(embed_texts(Engine.load(artifact, threads=2), TEXTS), alone)
 
 
 @pytest.mark.parametrize("size", BATCHES)

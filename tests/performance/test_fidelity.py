@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnxruntime.quantization import quantize_dynamic
 
+from configuration.settings import EMBEDDED, ModelSettings
 from model_export import artifact as artifacts
-from model_export.settings import EMBEDDED, ModelSettings
-from runtime.embedder import Embedder
-from runtime.manifest import read_manifest
+from runtime.engine.engine import Engine
+from runtime.engine.manifest import read_manifest
 from tests.performance.texts import HELD_OUT
 from tests.support.embed import embed_texts
 
@@ -48,8 +48,8 @@ class Case:
     original: np.ndarray
     threshold: Threshold
 
-    def cosines(self, embedder: Embedder) -> np.ndarray:
-        return (embed_texts(embedder, HELD_OUT) * self.original).sum(1)
+    def cosines(self, engine: Engine) -> np.ndarray:
+        return (embed_texts(engine, HELD_OUT) * self.original).sum(1)
 
     def build(self, precision: str) -> Path:
         return artifacts.build(ModelSettings(model=self.model, precision=precision))
@@ -69,7 +69,7 @@ def case(request, checkpoint, minilm, minilm_cls) -> Case:
 
 
 def test_balanced_is_near_the_original(case):
-    cosines = case.cosines(Embedder.load(case.build("balanced"), threads=1))
+    cosines = case.cosines(Engine.load(case.build("balanced"), threads=1))
     worst = HELD_OUT[int(cosines.argmin())]
     assert case.threshold.is_met(cosines), f"{cosines.min():.5f} on {worst!r}, p1 {np.percentile(cosines, 1):.5f}"
 
@@ -87,5 +87,5 @@ def test_plain_dynamic_quantization_would_be_noticed(case, per_channel, tmp_path
     )
     for tokenizer in exact.glob("tokenizer.*"):
         (tmp_path / tokenizer.name).symlink_to(tokenizer)
-    cosines = case.cosines(Embedder(tmp_path, read_manifest(exact), threads=1))
+    cosines = case.cosines(Engine(tmp_path, read_manifest(exact), threads=1))
     assert not case.threshold.is_met(cosines), f"least {cosines.min():.5f}, p1 {np.percentile(cosines, 1):.5f}"

@@ -8,32 +8,32 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runtime.application import Application
-from runtime.auth import Authenticator
-from runtime.embedder import Embedder
+from runtime.aws.application import Application
+from runtime.aws.telemetry import Telemetry
+from runtime.engine.engine import Engine
+from runtime.http.auth import Authenticator
 from runtime.server import Server
-from runtime.service import Service
+from runtime.service.service import Service
 from runtime.settings import Settings
-from runtime.telemetry import Telemetry
 
 MODEL = "intfloat/multilingual-e5-small"
 
 
 @pytest.fixture(scope="session")
-def embedder(artifact: Path) -> Embedder:
+def engine(artifact: Path) -> Engine:
     """The embedded artifact, loaded once for all servers."""
-    return Embedder.load(artifact, threads=1)
+    return Engine.load(artifact, threads=1)
 
 
 def make_application(
-    embedder: Embedder,
+    engine: Engine,
     authenticator: Authenticator | None = None,
     lines: list[str] | None = None,
     function_name: str | None = None,
     **settings,
 ) -> Application:
     """An application with these settings; its log lines go to ``lines``."""
-    service = Service(embedder, Settings(**settings))
+    service = Service(engine, Settings(**settings))
     write = (lambda line: None) if lines is None else lines.append
     telemetry = Telemetry(function_name, service.settings.log_level, 0.25, service.metrics, write)
     return Application(service, authenticator or Authenticator(), telemetry)
@@ -54,9 +54,9 @@ def serving(application: Application) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def application(embedder: Embedder) -> Application:
+def application(engine: Engine) -> Application:
     """The application with default settings."""
-    return make_application(embedder)
+    return make_application(engine)
 
 
 @pytest.fixture(scope="session")
@@ -74,12 +74,12 @@ def http(url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def serve(embedder: Embedder) -> Iterator[Callable[..., httpx.Client]]:
+def serve(engine: Engine) -> Iterator[Callable[..., httpx.Client]]:
     """Starts a server with settings of a test's own, and gives a client of it."""
     with ExitStack() as stack:
 
         def start(**options) -> httpx.Client:
-            url = stack.enter_context(serving(make_application(embedder, **options)))
+            url = stack.enter_context(serving(make_application(engine, **options)))
             return stack.enter_context(httpx.Client(base_url=url, timeout=60))
 
         yield start

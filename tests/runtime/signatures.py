@@ -6,9 +6,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from runtime.api.errors import HttpError
-from runtime.auth import Authenticator
-from runtime.events import Request
+from runtime.http.auth import Authenticator
+from runtime.http.errors import HttpError
+from runtime.http.messages import Request
 
 CREDENTIALS = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session-token")
 REGION = "eu-central-1"

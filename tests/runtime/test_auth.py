@@ -11,10 +11,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from runtime.auth import MISS_SECONDS, ApiKeyAuthenticator
-from runtime.secrets_manager import SecretError, read_secret, signed_headers
+from runtime.aws.secrets import SecretError, read_secret, signed_headers
+from runtime.aws.startup import load
+from runtime.http.auth import MISS_SECONDS, ApiKeyAuthenticator
 from runtime.settings import Settings
-from runtime.startup import load
 
 ARN = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:key-AbCdEf"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_SESSION_TOKEN": "TOKEN"}

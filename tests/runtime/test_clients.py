@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from langchain_openai import OpenAIEmbeddings
 
 from client import SigV4Auth
-from runtime.auth import ApiKeyAuthenticator
+from runtime.http.auth import ApiKeyAuthenticator
 from tests.runtime.conftest import MODEL, make_application, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
 
@@ -26,17 +26,17 @@ LONG = "word " * 600
 
 
 @pytest.fixture(scope="module")
-def url(embedder):
+def url(engine):
     """A server that asks for a key."""
     authenticator = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
-    with serving(make_application(embedder, authenticator)) as url:
+    with serving(make_application(engine, authenticator)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def signed_url(embedder):
+def signed_url(engine):
     """A server that asks for a signature, as a Function URL with AWS_IAM does."""
-    with serving(make_application(embedder, SignatureAuthenticator())) as url:
+    with serving(make_application(engine, SignatureAuthenticator())) as url:
         yield url
 
 

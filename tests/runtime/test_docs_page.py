@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from runtime.api.routes import ROUTES
-from runtime.auth import ApiKeyAuthenticator
+from runtime.http.auth import ApiKeyAuthenticator
+from runtime.http.routes import ROUTES
 from tests.runtime.conftest import make_application, serving
 from tests.support.browser import ensure
 
@@ -84,9 +84,9 @@ def test_shows_errors_as_they_come(page, url):
     assert "cannot be empty" in operation.locator("pre").inner_text()
 
 
-def test_tries_with_a_key(browser, embedder):
+def test_tries_with_a_key(browser, engine):
     authenticator = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
-    application = make_application(embedder, authenticator, auth="api_key", api_key_secret_arn="arn")
+    application = make_application(engine, authenticator, auth="api_key", api_key_secret_arn="arn")
     with serving(application) as url:
         context = browser.new_context(http_credentials={"username": "anyone", "password": KEY})
         page = context.new_page()

@@ -101,8 +101,8 @@ def lines() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def application(embedder, lines):
-    return make_application(embedder, lines=lines)
+def application(engine, lines):
+    return make_application(engine, lines=lines)
 
 
 @pytest.fixture(autouse=True)

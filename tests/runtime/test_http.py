@@ -101,10 +101,10 @@ class TestDirectInvocation:
     def test_a_text_is_always_tried(self, application):
         assert application({"inputs": "a"}, LambdaContext("id", None, None, 0)) == application({"inputs": "a"})
 
-    def test_warm_up(self, embedder):
+    def test_warm_up(self, engine):
         from tests.runtime.conftest import make_application
 
-        application = make_application(embedder)
+        application = make_application(engine)
         assert application({"warm_up": {"hold_ms": 1}}) == {"cold_start": True}
         assert application({"warm_up": {"hold_ms": 1}}) == {"cold_start": False}
         assert application({"warm_up": {"hold_ms": -1}}).keys() == {"error", "error_type"}

@@ -15,9 +15,9 @@ RARE = {
     "http.server": "the local server",
     "ssl": "Secrets Manager",
     "tokenizers": "/tokenize, /decode, special tokens in a text",
-    "runtime.api.description": "/openapi.json, /docs",
-    "runtime.quantization": "precisions other than float32",
-    "runtime.secrets_manager": "API keys",
+    "runtime.http.description": "/openapi.json, /docs",
+    "runtime.service.quantization": "precisions other than float32",
+    "runtime.aws.secrets": "API keys",
     "runtime.server": "the local server",
     "boto3": "nothing",
     "botocore": "nothing",
@@ -34,11 +34,11 @@ RARE = {
 def imported(artifact) -> set[str]:
     """The modules that a process has after its first answers."""
     code = (
-        "import sys, runtime.handler\n"
+        "import sys, runtime.aws.handler\n"
         "event = {'requestContext': {'http': {'method': 'POST'}}, 'rawPath': '/v1/embeddings', 'body': '{\"input\": \"a\"}',"
         " 'headers': {'content-type': 'application/json'}}\n"
-        "assert runtime.handler.handler(event)['statusCode'] == 200\n"
-        "assert len(runtime.handler.handler({'inputs': 'a'})) == 1\n"
+        "assert runtime.aws.handler.handler(event)['statusCode'] == 200\n"
+        "assert len(runtime.aws.handler.handler({'inputs': 'a'})) == 1\n"
         "print('MODULES', *sys.modules)\n"
     )
     result = subprocess.run(
@@ -58,12 +58,12 @@ def test_the_cold_path_does_not_import(imported, module):
 
 
 def test_parsing_and_answering_know_nothing_of_the_engine():
-    code = "import sys, runtime.events, runtime.api.routes, runtime.api.description; print(*sys.modules)"
+    code = "import sys, runtime.aws.function_url, runtime.http.routes, runtime.http.description; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert not {"onnxruntime", "kitoken", "runtime.embedder"} & set(result.stdout.split())
+    assert not {"onnxruntime", "kitoken", "runtime.engine.engine"} & set(result.stdout.split())
 
 
 def test_the_embedder_knows_nothing_of_http():
-    code = "import sys, runtime.embedder; print(*(name for name in sys.modules if name.startswith('runtime')))"
+    code = "import sys, runtime.engine.engine; print(*(name for name in sys.modules if name.startswith('runtime')))"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert not [name for name in result.stdout.split() if "api" in name or "events" in name or "service" in name]

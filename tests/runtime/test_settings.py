@@ -8,8 +8,8 @@ import sys
 import msgspec
 import pytest
 
-from runtime.options import EncodeOptions
-from runtime.service import Service
+from runtime.service.options import EncodeOptions
+from runtime.service.service import Service
 from runtime.settings import Settings, SettingsError
 
 
@@ -78,14 +78,14 @@ def test_a_wrong_value_is_told_by_name(name, value, message):
     ("settings", "message"),
     [({"default_prompt": "nope"}, "query, passage"), ({"window_overlap": 510}, "less than 510")],
 )
-def test_what_does_not_fit_the_model(embedder, settings, message):
+def test_what_does_not_fit_the_model(engine, settings, message):
     with pytest.raises(SettingsError, match=message):
-        Service(embedder, Settings(**settings))
+        Service(engine, Settings(**settings))
 
 
-def test_the_default_overlap_fits_a_model_that_reads_little(embedder):
-    small = copy.copy(embedder)
-    small.manifest = msgspec.structs.replace(embedder.manifest, max_tokens=32)
+def test_the_default_overlap_fits_a_model_that_reads_little(engine):
+    small = copy.copy(engine)
+    small.manifest = msgspec.structs.replace(engine.manifest, max_tokens=32)
     encoded = Service(small, Settings(long_texts="window")).encode(["word " * 60], EncodeOptions())
     first, second, *_ = (window[1:-1] for window in encoded.windows[0])
     assert (len(first), first[-15:]) == (30, second[:15])

@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
-from runtime.api.errors import HttpError
-from runtime.api.sizes import ANSWER_BYTES, vector_bytes
-from runtime.auth import ApiKeyAuthenticator
-from runtime.events import Request
+from runtime.http.auth import ApiKeyAuthenticator
+from runtime.http.errors import HttpError
+from runtime.http.messages import Request
+from runtime.http.sizes import ANSWER_BYTES, vector_bytes
 from runtime.settings import Settings
 from tests.runtime.conftest import make_application, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
@@ -34,9 +34,9 @@ class KeyOrSignature(SignatureAuthenticator):
 
 
 @pytest.fixture(scope="module")
-def url(embedder):
+def url(engine):
     """A server as the snippets expect it, its URL with a slash as that of a Function URL."""
-    with serving(make_application(embedder, KeyOrSignature())) as url:
+    with serving(make_application(engine, KeyOrSignature())) as url:
         yield f"{url}/"
 
 

@@ -469,11 +469,11 @@ class TestHugeTexts:
 
 
 class TestWindows:
-    def test_a_long_text_is_the_mean_of_its_windows(self, http, embedder):
+    def test_a_long_text_is_the_mean_of_its_windows(self, http, engine):
         words = [f"word{number}" for number in range(500)]
         text = " ".join(words)
         response = post(http, "/embed", inputs=text, long_texts="window", window_overlap=100)
-        ids = embedder.tokenize(text)
+        ids = engine.tokenize(text)
         size, windows, start = 510, [], 0
         while True:
             windows.append([0, *ids[start : start + size], 2])
@@ -481,7 +481,7 @@ class TestWindows:
                 break
             start += size - 100
         assert len(windows) > 2
-        vectors = np.array([embedder.embed(window, False) for window in windows], dtype=np.float64)
+        vectors = np.array([engine.embed(window, False) for window in windows], dtype=np.float64)
         mean = (vectors * np.array([[len(window)] for window in windows])).sum(axis=0)
         assert response.json()[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
 

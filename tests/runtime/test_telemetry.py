@@ -5,8 +5,8 @@ import json
 import jsonschema
 import pytest
 
+from runtime.aws.startup import load
 from runtime.settings import Settings
-from runtime.startup import load
 from tests.runtime.conftest import make_application
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
@@ -56,8 +56,8 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def application(embedder, lines):
-    return make_application(embedder, lines=lines, function_name="embeddings")
+def application(engine, lines):
+    return make_application(engine, lines=lines, function_name="embeddings")
 
 
 def http(path: str, body: dict | None = None, method: str = "POST") -> dict:
@@ -159,13 +159,13 @@ def test_never_texts_or_keys(application, lines):
     assert "secret" not in "".join(lines)
 
 
-def test_outside_of_lambda_there_are_no_metrics(embedder, lines):
-    make_application(embedder, lines=lines)({"inputs": "a"})
+def test_outside_of_lambda_there_are_no_metrics(engine, lines):
+    make_application(engine, lines=lines)({"inputs": "a"})
     assert "_aws" not in json.loads(lines[0])
 
 
-def test_a_higher_level_keeps_the_metrics_only(embedder, lines):
-    application = make_application(embedder, lines=lines, function_name="embeddings", log_level="ERROR")
+def test_a_higher_level_keeps_the_metrics_only(engine, lines):
+    application = make_application(engine, lines=lines, function_name="embeddings", log_level="ERROR")
     application({"inputs": "a"})
     line = json.loads(lines[0])
     assert "message" not in line
@@ -176,7 +176,7 @@ def test_an_error_of_ours_is_a_500_without_details(application, lines, monkeypat
     def fail(*_):
         raise RuntimeError("about a secret text")
 
-    monkeypatch.setattr(application.service.embedder, "embed", fail)
+    monkeypatch.setattr(application.service.engine, "embed", fail)
     for event in (http("/embed", {"inputs": "a"}), http("/v1/embeddings", {"input": "a"})):
         result = application(event)
         assert result["statusCode"] == 500

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.embedder import Embedder
+from runtime.engine.engine import Engine
 
 
-def embed_texts(embedder: Embedder, texts: list[str]) -> np.ndarray:
+def embed_texts(engine: Engine, texts: list[str]) -> np.ndarray:
     """Normalized vectors, one text after the other."""
-    room = embedder.manifest.max_tokens - embedder.num_special_tokens
-    ids = [embedder.with_special_tokens(embedder.tokenize(text)[:room]) for text in texts]
-    return np.stack([embedder.embed(each) for each in ids])
+    room = engine.manifest.max_tokens - engine.num_special_tokens
+    ids = [engine.with_special_tokens(engine.tokenize(text)[:room]) for text in texts]
+    return np.stack([engine.embed(each) for each in ids])
 
 
 if __name__ == "__main__":
-    embedder = Embedder.load(Path(sys.argv[1]), threads=int(sys.argv[2]))
+    engine = Engine.load(Path(sys.argv[1]), threads=int(sys.argv[2]))
     output = io.BytesIO()
-    np.save(output, embed_texts(embedder, json.load(sys.stdin)))
+    np.save(output, embed_texts(engine, json.load(sys.stdin)))
     sys.stdout.buffer.write(output.getvalue())

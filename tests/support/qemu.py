@@ -64,7 +64,7 @@ def ensure() -> Path:
 
 
 def embed(artifact: Path, texts: Sequence[str], cpu: str | None = None, threads: int = 1) -> np.ndarray:
-    """What ``runtime.embedder`` makes of ``texts``, in a process of its own: float32 [texts, dimensions].
+    """What ``runtime.engine.engine`` makes of ``texts``, in a process of its own: float32 [texts, dimensions].
 
     Args:
         artifact: folder of the artifact.

@@ -1,0 +1,1 @@
+"""The configuration: what `cdk.json` says, as typed groups of options."""

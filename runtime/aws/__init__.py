@@ -1,0 +1,1 @@
+"""Lambda: Function URL, handler, telemetry, secrets."""

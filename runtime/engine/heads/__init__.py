@@ -1,0 +1,1 @@
+"""Heads: from the vectors of a text's tokens to the answer of a task."""

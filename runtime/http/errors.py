@@ -1,0 +1,58 @@
+"""Errors on the wire: TEI's ``{"error", "error_type"}`` and, on OpenAI's routes, OpenAI's error object.
+
+Statuses and types are those of TEI's router (``router/src/http/server.rs``) and of OpenAI's API
+(https://platform.openai.com/docs/guides/error-codes), whose clients choose the exception class by the status.
+"""
+
+import orjson
+
+from ..service.errors import RequestError
+from .messages import Response
+
+TEI_STATUS = {"Unhealthy": 503, "Backend": 424, "Overloaded": 429, "Tokenizer": 422, "Validation": 413, "Empty": 400}
+
+
+class HttpError(RequestError):
+    """A request that does not get as far as the service, or an answer that does not fit the way back."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        error_type: str = "Validation",
+        code: str | None = None,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, param=param)
+        self.status = status
+        self.error_type = error_type
+        self.code = code
+        self.headers = headers or {}
+
+
+def tei_error(error: RequestError) -> Response:
+    """``error`` as TEI tells it."""
+    if isinstance(error, HttpError):
+        status, headers = error.status, error.headers
+    else:
+        status, headers = TEI_STATUS[error.error_type], {}
+    body = orjson.dumps({"error": error.prefix + error.message, "error_type": error.error_type})
+    return Response(status=status, body=body, headers=headers, error_type=error.error_type)
+
+
+def openai_error(error: RequestError) -> Response:
+    """``error`` as OpenAI tells it: what the request did wrong is a 400, unless a status says more."""
+    status, code, headers = 400, None, {}
+    if isinstance(error, HttpError):
+        status = 400 if error.status in (413, 415, 422) else error.status
+        code, headers = error.code, error.headers
+    elif error.error_type in ("Backend", "Unhealthy", "Overloaded"):
+        status = TEI_STATUS[error.error_type]
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    # OpenAI calls the inputs of a request `input`.
+    param = "input" if error.param == "inputs" else error.param
+    message = error.message.replace("`inputs`", "`input`")
+    body = orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    return Response(status=status, body=body, headers=headers, error_type=error.error_type)
