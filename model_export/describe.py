@@ -53,7 +53,6 @@ class Description:
     max_tokens: int
     prompts: dict[str, str]
     default_prompt: str | None
-    padding_side: str
 
     @property
     def dimensions(self) -> int:
@@ -88,7 +87,6 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
         max_tokens=_length(folder, config, max_tokens),
         prompts=prompts,
         default_prompt=default_prompt,
-        padding_side=_json(folder / "tokenizer_config.json").get("padding_side", "right"),
     )
 
 

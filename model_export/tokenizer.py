@@ -11,7 +11,7 @@ from .progress import say
 from .texts import ODD_TEXTS, TEXTS
 
 
-def export_tokenizer(checkpoint: Checkpoint, padding_side: str, folder: Path) -> TokenizerInfo:
+def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
     """Write the tokenizer's files into ``folder``.
 
     Raises:
@@ -34,7 +34,6 @@ def export_tokenizer(checkpoint: Checkpoint, padding_side: str, folder: Path) ->
         suffix=suffix,
         special_tokens=sorted(token.content for token in backend.get_added_tokens_decoder().values()),
         blank=None,
-        padding_side=padding_side,
     )
     return _with_kitoken(folder, info) or info
 
@@ -66,7 +65,6 @@ def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo | None:
         suffix=info.suffix,
         special_tokens=info.special_tokens,
         blank=blank[0] if blank else None,
-        padding_side=info.padding_side,
     )
     reference, fast = Tokenizer(folder, info), Tokenizer(folder, candidate)
     for text in TEXTS + ODD_TEXTS:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.json"
 
@@ -50,8 +50,6 @@ class TokenizerInfo(Struct):
     """Spellings that the tokenizer takes for a special token when they stand in a text."""
     blank: int | None
     """The id that kitoken gives for a text of nothing but white space, for which ``tokenizers`` gives none."""
-    padding_side: str
-    """``right`` or ``left``, as the checkpoint says; one text at a time is never padded."""
 
 
 class GraphInfo(Struct):
@@ -73,6 +71,15 @@ class Fidelity(Struct):
     cosine_min: float
     threshold: float
     """The least ``cosine_min`` with which the artifact was allowed to ship."""
+
+
+class Memory(Struct):
+    """Peak memory of a process that serves this artifact, in MiB, measured when the artifact was made."""
+
+    longest_text_mb: int
+    """Embedding a text of ``max_tokens`` tokens."""
+    worst_text_mb: int
+    """Tokenizing the text that needs most memory of those that the limits let through."""
 
 
 class FileInfo(Struct):
@@ -98,6 +105,8 @@ class Manifest(Struct):
     model: ModelInfo
     precision: str
     """``fast``, ``balanced`` or ``exact``."""
+    task: str
+    """What the model computes of a text: ``embed``, a vector."""
     dimensions: int
     """Length of a pooled vector."""
     hidden: int
@@ -115,6 +124,8 @@ class Manifest(Struct):
     tokenizer: TokenizerInfo
     graph: GraphInfo
     fidelity: Fidelity | None
+    """None only while the artifact is being made."""
+    memory: Memory | None
     """None only while the artifact is being made."""
     versions: dict[str, str]
     """Versions of the tools that made the artifact."""

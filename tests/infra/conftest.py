@@ -21,6 +21,7 @@ from runtime.engine.manifest import (
     Golden,
     GraphInfo,
     Manifest,
+    Memory,
     ModelInfo,
     TokenizerInfo,
 )
@@ -53,6 +54,7 @@ def write_artifact(folder: Path, sizes: Mapping[str, int] = SIZES) -> Path:
             model_type="bert",
         ),
         precision="balanced",
+        task="embed",
         dimensions=2,
         hidden=384,
         max_tokens=512,
@@ -60,11 +62,10 @@ def write_artifact(folder: Path, sizes: Mapping[str, int] = SIZES) -> Path:
         normalize=True,
         prompts={"query": "query: ", "passage": "passage: "},
         default_prompt=None,
-        tokenizer=TokenizerInfo(
-            kind="kitoken", prefix=[0], suffix=[2], special_tokens=[], blank=None, padding_side="right"
-        ),
+        tokenizer=TokenizerInfo(kind="kitoken", prefix=[0], suffix=[2], special_tokens=[], blank=None),
         graph=GraphInfo(inputs=["input_ids"], output="token_vectors"),
         fidelity=Fidelity(texts=1, cosine_mean=1, cosine_p1=1, cosine_min=1, threshold=0.9),
+        memory=Memory(longest_text_mb=193, worst_text_mb=548),
         versions={},
         files={name: FileInfo(sha256="0" * 64, bytes=size) for name, size in sizes.items()},
     )
