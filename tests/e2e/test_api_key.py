@@ -11,8 +11,8 @@ import openai
 import pytest
 from langchain_openai import OpenAIEmbeddings
 
+from containers.tools import wait_until
 from tests.e2e.conftest import resources
-from tests.support.tools import wait_until
 from tests.texts import LANGUAGES
 
 STACK = "E2eApiKey"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from containers.tools import PROJECT, ToolError
 from runtime.engine.manifest import sha256
 from tests.e2e.conftest import Deployment, resources
 from tests.support.cdk import CdkApp
-from tests.support.tools import PROJECT, ToolError
 from tests.texts import LANGUAGES
 
 STACK = "E2eGolden"

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from containers.tools import ToolError
 from tests.e2e.conftest import resources
-from tests.support.tools import ToolError
 from tests.texts import LANGUAGES
 
 TEXT = LANGUAGES["en"]

@@ -14,8 +14,8 @@ import pytest
 from botocore.credentials import Credentials
 from huggingface_hub.errors import HfHubHTTPError
 from langchain_openai import OpenAIEmbeddings
+from serverless_embeddings_client import SigV4Auth
 
-from client import SigV4Auth
 from runtime.http.auth import ApiKeyAuthenticator
 from tests.runtime.conftest import MODEL, make_application, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.support.tools import PROJECT
+from containers.tools import PROJECT
 
 RARE = {
     "argparse": "the local server",

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from containers.tools import PROJECT
 from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.errors import HttpError
 from runtime.http.messages import Request
@@ -13,7 +14,6 @@ from runtime.http.sizes import ANSWER_BYTES, vector_bytes
 from runtime.settings import Settings
 from tests.runtime.conftest import make_application, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
-from tests.support.tools import PROJECT
 
 KEY = "the-key"
 LOCAL = "http://localhost:9000/"

@@ -6,8 +6,8 @@ import tomllib
 import numpy as np
 import pytest
 
+from containers.tools import PROJECT
 from tests.runtime.tei import validate
-from tests.support.tools import PROJECT
 from tests.texts import LANGUAGES, ODD
 
 LONG = "word " * 600

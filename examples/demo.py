@@ -1,7 +1,7 @@
 """A first look: embeds texts in several languages over HTTP and shows how similar they are.
 
-python -m client.demo --model-dir build/model/latest    serves the artifact for the time of the demo
-python -m client.demo --url http://localhost:9000       asks an endpoint that runs already
+python -m examples.demo --model-dir build/model/latest    serves the artifact during the demo
+python -m examples.demo --url http://localhost:9000       calls a running endpoint
 """
 
 import argparse
@@ -32,11 +32,11 @@ ANSWERS = {"es": "de", "it": "en", "ru": "fr", "en": "ja", "zh": "ar"}
 
 
 def main() -> int:
-    """Exit status 0 if every query is nearest to the passage that answers it."""
-    parser = argparse.ArgumentParser(prog="python -m client.demo", description=__doc__.split("\n")[0])
+    """Run the demo. Returns exit status 0 if every query is nearest to the passage that answers it, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__.split("\n")[0])
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--url", help="base URL of an endpoint that needs no signature")
-    where.add_argument("--model-dir", help="folder of an artifact, to be served for the time of the demo")
+    where.add_argument("--model-dir", help="folder of an artifact to serve during the demo")
     arguments = parser.parse_args()
     if arguments.url:
         return show(arguments.url)
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def show(url: str) -> int:
-    """Embed, and print the table; returns the exit status of :func:`main`."""
+    """Embed the texts and print the table. Returns the exit status of :func:`main`."""
     info = ask(url, "/info")
     print(f"\n{info['model_id']} at {url}, at most {info['max_input_length']} tokens a text\n")
     start = time.perf_counter()
@@ -75,7 +75,7 @@ def show(url: str) -> int:
 
 
 def ask(url: str, path: str, body: object = None) -> object:
-    """The answer to a request: GET without a body, POST with one."""
+    """Send a request, GET without a body and POST with one, and return the decoded answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url.rstrip("/") + path, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:
@@ -84,7 +84,7 @@ def ask(url: str, path: str, body: object = None) -> object:
 
 @contextmanager
 def serving(model_dir: str) -> Iterator[str]:
-    """The URL of a local server for the artifact in ``model_dir``, on a free port."""
+    """Serve the artifact in ``model_dir`` on a free port of this machine; yields the URL."""
     command = [sys.executable, "-m", "runtime.server", "--port", "0", "--model-dir", model_dir]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:

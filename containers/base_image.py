@@ -1,16 +1,16 @@
-"""The image's base: the official Python image, or a stand-in made of Debian's packages where no registry is in reach."""
+"""The image's base: the official Python image, or a stand-in made of Debian's packages where no registry can be reached."""
 
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from . import engine
+from . import podman
 from .tools import ToolError, run, say
 
 OFFICIAL = "docker.io/library/python:3.13-slim-trixie"
 LOCAL = "localhost/python:3.13-slim-trixie"
-"""The name under which either is kept: podman finds it by the short name in the Dockerfile's ``BASE_IMAGE``."""
+"""The name under which either is kept: podman resolves the short name in the Dockerfile's ``BASE_IMAGE`` to it."""
 
 _PULL_SECONDS = 60
 _PIP = "pip==26.2"
@@ -22,17 +22,21 @@ _LEFT_OUT = (
     "usr/share/info",
     "usr/share/locale",
 )
-"""Not in a slim Debian image."""
+"""Folders that a slim Debian image leaves empty."""
 
 
 def ensure() -> None:
-    """Makes ``LOCAL`` exist: pulled if possible, otherwise put together from Debian's packages."""
-    if engine.exists(LOCAL):
+    """Pull ``LOCAL`` unless it exists, or make it from Debian's packages if it cannot be pulled.
+
+    Raises:
+        ToolError: neither worked.
+    """
+    if podman.exists(LOCAL):
         return
     try:
         say(f"pulling {OFFICIAL}")
-        engine.podman("pull", "--quiet", OFFICIAL, timeout=_PULL_SECONDS)
-        engine.podman("tag", OFFICIAL, LOCAL)
+        podman.run("pull", "--quiet", OFFICIAL, timeout=_PULL_SECONDS)
+        podman.run("tag", OFFICIAL, LOCAL)
     except ToolError as error:
         say(f"  cannot be pulled: {str(error).splitlines()[-1]}")
         say(f"making a stand-in from Debian's packages: {LOCAL}")
@@ -40,8 +44,8 @@ def ensure() -> None:
 
 
 def make_stand_in() -> None:
-    """Debian 13 with its Python 3.13 and a pip in /usr/local, as the official image has: `python -m pip` works, and can be
-    removed by `pip uninstall`."""
+    """Make Debian 13 with its Python 3.13, and a pip in /usr/local as in the official image: `python -m pip` works, and
+    `pip uninstall` can remove it."""
     with tempfile.TemporaryDirectory(prefix="base-image-") as folder:
         root = Path(folder)
         run(["debootstrap", "--variant=minbase", "--include=python3,ca-certificates", "trixie", root])
@@ -53,10 +57,10 @@ def make_stand_in() -> None:
 
 
 def _import(root: Path) -> None:
-    """Makes an image of a root file system."""
+    """Make the image ``LOCAL`` of a root file system."""
     pack = ["tar", "-C", str(root), *(f"--exclude=./{path}/*" for path in _LEFT_OUT), "-c", "."]
     with subprocess.Popen(pack, stdout=subprocess.PIPE) as tar:
         command = ["podman", "import", "--quiet", "--change", 'CMD ["python3"]', "-", LOCAL]
-        run(command, env=engine.environment(), stdin=tar.stdout)
+        run(command, env=podman.environment(), stdin=tar.stdout)
     if tar.returncode:
         raise ToolError(f"{' '.join(pack)}: exit status {tar.returncode}")

@@ -1,5 +1,5 @@
-"""The function's image as Lambda would run it: read-only, as an unknown user, in its memory and CPU, behind the runtime
-interface emulator."""
+"""Runs the function's image as Lambda does: read-only, as a user that the image does not know, within the function's memory
+and CPU, behind the runtime interface emulator."""
 
 import json
 import os
@@ -14,24 +14,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import engine
+from . import podman
 from .tools import TOOLS, ToolError, run, say, wait_until
 
 EMULATOR = TOOLS / "aws-lambda-rie"
 EMULATOR_IN_IMAGE = "/usr/local/bin/aws-lambda-rie"
-"""Where runtime/entrypoint.sh looks for it."""
+"""The path at which runtime/entrypoint.sh looks for it."""
 
 _PACKAGE = "aws-sam-cli==1.170.0"
-"""Its wheel carries the emulator's executables; nothing else of it is used."""
+"""Only the emulator's executables in its wheel are used."""
 
 ONE_VCPU_MB = 1769
 """Memory in MiB at which a function gets one vCPU: "Configure Lambda function memory" in the AWS Lambda developer guide."""
 LAMBDA_USER = "993:990"
-"""Lambda runs a function as a user of its own (sbx_user1051), whatever the image's USER says."""
+"""Lambda ignores the image's USER and runs a function as sbx_user1051, which has these ids."""
 
 
 def ensure() -> None:
-    """Fetches the emulator's executable for this machine's processor."""
+    """Download the emulator's executable for this machine's processor, unless it is there.
+
+    Raises:
+        ToolError: it could not be downloaded.
+    """
     if EMULATOR.exists():
         return
     architecture = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -48,8 +52,8 @@ def ensure() -> None:
 
 
 def limits(memory_mb: int) -> list[str]:
-    """Options of ``podman run`` for an execution environment with ``memory_mb`` MiB: CPU in proportion, no swap, a
-    read-only file system but for /tmp, no privileges."""
+    """Return the options of ``podman run`` for an execution environment with ``memory_mb`` MiB: CPU in proportion, no swap,
+    a file system that is read-only except for /tmp, no privileges."""
     return [
         f"--memory={memory_mb}m",
         f"--memory-swap={memory_mb}m",
@@ -66,13 +70,13 @@ def limits(memory_mb: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Invocation:
-    """What an invocation gave."""
+    """The answer to an invocation: HTTP status and body."""
 
     status: int
     body: bytes
 
     def json(self):
-        """The function's answer, or the error that Lambda would report."""
+        """Decode the function's answer, or the error that Lambda would report."""
         return json.loads(self.body)
 
 
@@ -109,14 +113,14 @@ class FunctionContainer:
         variables = [f"--env={name}={value}" for name, value in self._env.items()]
         mount = f"--volume={EMULATOR}:{EMULATOR_IN_IMAGE}:ro"
         publish = "--publish=127.0.0.1::8080"
-        engine.podman("run", "--detach", "--name", self._name, mount, publish, *self._options, *variables, self._image)
-        address = engine.podman("port", self._name, "8080/tcp").strip()
+        podman.run("run", "--detach", "--name", self._name, mount, publish, *self._options, *variables, self._image)
+        address = podman.run("port", self._name, "8080/tcp").strip()
         self._url = f"http://{address}/2015-03-31/functions/function/invocations"
         wait_until(lambda: self._accepts() or not self.state()["Running"], f"{self._image} listens")
         return self
 
     def __exit__(self, *_) -> None:
-        engine.podman("rm", "--force", "--time=0", self._name)
+        podman.run("rm", "--force", "--time=0", self._name)
 
     def _accepts(self) -> bool:
         try:
@@ -128,7 +132,7 @@ class FunctionContainer:
         return True
 
     def invoke(self, event: object) -> Invocation:
-        """Sends an event and waits for the answer. The first one initializes the environment, as on a cold start."""
+        """Send an event and wait for the answer. The first event initializes the environment, as in a cold start."""
         request = urllib.request.Request(self._url, data=json.dumps(event).encode(), method="POST")
         try:
             with urllib.request.urlopen(request, timeout=self._timeout + 10) as response:
@@ -137,17 +141,17 @@ class FunctionContainer:
             return Invocation(error.code, error.read())
 
     def execute(self, *command: str) -> str:
-        """Standard output of a command inside the environment."""
-        return engine.podman("exec", self._name, *command)
+        """Run a command inside the environment and return its standard output."""
+        return podman.run("exec", self._name, *command)
 
     def logs(self) -> str:
-        """Everything written so far, by the function and by the emulator."""
+        """Return all output so far, of the function and of the emulator."""
         merged = ["podman", "logs", self._name]
         try:
-            return run(["sh", "-c", '"$@" 2>&1', "sh", *merged], env=engine.environment())
+            return run(["sh", "-c", '"$@" 2>&1', "sh", *merged], env=podman.environment())
         except ToolError as error:
             return str(error)
 
     def state(self) -> dict:
-        """What the engine knows of the container: ``Running``, ``ExitCode``, ``OOMKilled`` and more."""
-        return json.loads(engine.podman("inspect", "--format", "{{json .State}}", self._name))
+        """Return the container's state as podman reports it: ``Running``, ``ExitCode``, ``OOMKilled`` and more."""
+        return json.loads(podman.run("inspect", "--format", "{{json .State}}", self._name))

@@ -1,6 +1,6 @@
-"""Builds the function's image, and says what it is made of:
+"""Builds the function's image and prints the size of each part:
 
-python -m tests.support.image build/model/latest
+python -m containers.image build/model/latest
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import engine
+from . import podman
 from .tools import PROJECT, ToolError
 
 MIB = 1024 * 1024
@@ -31,24 +31,28 @@ PARTS = {
     ),
     "Debian": ("",),
 }
-"""Paths of each part of the image; a file belongs to the first part that holds it."""
+"""The paths of each part of the image. A file counts for the first part that has a path above it."""
 
 
 def build(artifact: Path, tag: str) -> str:
-    """Builds the image with the artifact in this folder of the project; returns its name."""
+    """Build the image with an artifact, a folder inside the project, and return the image's name.
+
+    Raises:
+        ToolError: the build failed.
+    """
     model = artifact.resolve().relative_to(PROJECT)
     name = f"localhost/{tag}"
     dockerfile = PROJECT / "runtime" / "Dockerfile"
     with tempfile.TemporaryDirectory() as folder:
         secrets = build_secrets(Path(folder))
         options = ["--quiet", "--layers", *secrets, "--file", dockerfile, "--build-arg", f"MODEL={model}"]
-        engine.podman("build", *options, "--tag", name, PROJECT)
+        podman.run("build", *options, "--tag", name, PROJECT)
     return name
 
 
 def build_secrets(folder: Path) -> list[str]:
-    """Options of a build that let its package installation use this machine's certificates and package index, where the
-    usual variables name some. Nothing of them gets into the image.
+    """Return the options with which a build installs packages by this machine's certificates and package index, where
+    PIP_CERT, SSL_CERT_FILE or PIP_INDEX_URL name them. They do not get into the image.
 
     Args:
         folder: An empty folder that exists as long as the build runs.
@@ -66,12 +70,12 @@ def build_secrets(folder: Path) -> list[str]:
 
 
 def sizes(image: str) -> dict[str, int]:
-    """Bytes of each part of an image's file system."""
-    root = Path(engine.podman("image", "mount", image).strip())
+    """Return the bytes of each part (:data:`PARTS`) of an image's file system."""
+    root = Path(podman.run("image", "mount", image).strip())
     try:
         return _sizes_by_part(root)
     finally:
-        engine.podman("image", "unmount", image)
+        podman.run("image", "unmount", image)
 
 
 def _sizes_by_part(root: Path) -> dict[str, int]:
@@ -93,15 +97,15 @@ def _holds(place: str, path: str) -> bool:
 
 
 def compressed_size(image: str) -> int:
-    """Bytes that a registry stores for an image, and that Lambda fetches of it at most."""
+    """Return the bytes that a registry stores for an image; Lambda fetches at most these."""
     with tempfile.TemporaryDirectory() as folder:
-        engine.podman("push", "--quiet", "--compress", image, f"dir:{folder}")
+        podman.run("push", "--quiet", "--compress", image, f"dir:{folder}")
         manifest = json.loads((Path(folder) / "manifest.json").read_bytes())
     return manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
 
 
 def table(image: str) -> str:
-    """The sizes as a table in Markdown, largest first."""
+    """Return the sizes as a Markdown table, largest first."""
     parts = sizes(image)
     rows = sorted(parts.items(), key=lambda part: -part[1])
     lines = ["| part | MiB |", "|---|---:|", *(f"| {part} | {size / MIB:.1f} |" for part, size in rows)]
@@ -117,7 +121,7 @@ def table(image: str) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m tests.support.image ARTIFACT_FOLDER")
+        sys.exit("usage: python -m containers.image ARTIFACT_FOLDER")
     try:
         print(table(build(Path(sys.argv[1]), "serverless-embeddings")))
     except ToolError as error:
