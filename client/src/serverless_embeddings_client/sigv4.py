@@ -70,9 +70,10 @@ class SigV4Auth:
         profile: str | None = None,
     ) -> None:
         session = botocore.session.Session(profile=profile)
-        self._credentials = credentials or session.get_credentials()
-        if self._credentials is None:
+        found = credentials or session.get_credentials()
+        if found is None:
             raise ValueError("no AWS credentials were found; `aws configure` or AWS_ACCESS_KEY_ID sets them")
+        self._credentials: Credentials = found
         self._region = region
         self._default_region: str | None = session.get_config_variable("region")
         self._service = service
