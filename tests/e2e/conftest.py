@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 from botocore.credentials import Credentials
-from serverless_embeddings_client import SigV4Auth
 
+from serverless_embeddings_client import SigV4Auth
 from tests.support.aws import EmulatedAws
 from tests.support.cdk import CdkApp
 

@@ -12,10 +12,10 @@ import numpy as np
 import openai
 import pytest
 from botocore.credentials import Credentials
-from serverless_embeddings_client import SigV4Auth
 
 from containers import base_image
 from containers.tools import run
+from serverless_embeddings_client import SigV4Auth
 from tests.e2e.conftest import resources
 from tests.texts import LANGUAGES
 

@@ -14,9 +14,9 @@ import pytest
 from botocore.credentials import Credentials
 from huggingface_hub.errors import HfHubHTTPError
 from langchain_openai import OpenAIEmbeddings
-from serverless_embeddings_client import SigV4Auth
 
 from runtime.http.auth import ApiKeyAuthenticator
+from serverless_embeddings_client import SigV4Auth
 from tests.runtime.conftest import MODEL, make_application, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
 
