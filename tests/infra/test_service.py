@@ -90,7 +90,7 @@ def test_changing_memory_keeps_the_function(
     (function,) = resources({"Resources": before}, "AWS::Lambda::Function")
     versions = {name for name in changed if "CurrentVersion" in name}
     assert changed == {function, "EmbeddingsLive8C55E27E", *versions}
-    assert len(versions) == 2, "a version of its own, so that the alias can go back"
+    assert len(versions) == 2, "each deployment publishes a version, so that the alias can go back"
 
 
 def test_changing_the_model_publishes_a_version_and_keeps_the_rest(
