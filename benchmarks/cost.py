@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.prices import COMPUTE, USD_PER_REQUEST
+from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 
 from . import RESULTS
 

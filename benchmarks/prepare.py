@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from configuration.settings import EMBEDDED, ModelSettings
+from configuration.groups import EMBEDDED, ModelSettings
 from model_export import artifact, checkpoint
 from model_export.export import export_fp32, load_model
 

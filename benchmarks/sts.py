@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from configuration.settings import EMBEDDED, ModelSettings
+from configuration.groups import EMBEDDED, ModelSettings
 from model_export import artifact as artifacts
 from runtime.engine.engine import Engine
 

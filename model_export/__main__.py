@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from configuration.context import read_configuration
 from configuration.errors import ConfigurationError
-from configuration.settings import model_settings, read_context
 
 from . import artifact
 from .errors import ExportError
@@ -24,7 +24,7 @@ def main() -> int:
             parser.error(f"-c {pair}: must be KEY=VALUE")
         overrides[name] = value
     try:
-        print(artifact.build(model_settings(read_context(overrides))))
+        print(artifact.build(read_configuration(overrides).model))
     except (ConfigurationError, ExportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from configuration.settings import PROJECT, ModelSettings
+from configuration import PROJECT
+from configuration.groups import ModelSettings
 
 from . import checkpoint as checkpoints
 from .errors import ArtifactMissingError, ExportError

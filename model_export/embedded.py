@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from configuration.settings import PROJECT
+from configuration import PROJECT
 
 from .errors import CheckpointError
 from .files import make_folder

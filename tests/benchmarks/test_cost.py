@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import cost
-from infra.prices import COMPUTE, USD_PER_REQUEST
+from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 
 
 def seconds_at(memory_mb: int, seconds: float) -> cost.Times:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configuration.settings import PROJECT, ModelSettings
+from configuration import PROJECT
+from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
 from model_export.errors import ArtifactMissingError, CheckpointError, ExportError, FidelityError, UnsupportedModelError
 from model_export.verify import THRESHOLDS
@@ -97,7 +98,7 @@ def test_settings_make_different_artifacts():
 def test_a_killed_run_leaves_nothing_that_looks_finished(small_bert, tmp_path):
     command = (
         "import sys; from pathlib import Path; from model_export import artifact; "
-        "from configuration.settings import ModelSettings; "
+        "from configuration.groups import ModelSettings; "
         f"print(artifact.build(ModelSettings(model={str(small_bert)!r}), Path({str(tmp_path)!r})))"
     )
     process = subprocess.Popen([sys.executable, "-c", command], cwd=PROJECT, stderr=subprocess.PIPE, text=True)

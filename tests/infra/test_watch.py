@@ -1,4 +1,4 @@
-"""What is watched: the names agree with what the runtime writes, and alarms and dashboard say what they should."""
+"""Metrics, alarms and dashboard: their names agree with those that the runtime writes, and their values are right."""
 
 import json
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk.aws_cloudwatch import Metric
 
-from infra import Compute, EmbeddingService
-from infra.metrics import NAMESPACE, ServiceMetrics
-from infra.prices import COMPUTE, USD_PER_REQUEST
+from configuration.groups import Compute
+from infra import EmbeddingService
+from infra.watch.metrics import NAMESPACE, Metrics
+from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 from runtime.aws import telemetry
 
 from .conftest import Template, properties, resources
@@ -52,14 +53,13 @@ def test_watched_metrics_are_those_that_are_written(templates: dict[str, Templat
     assert {name for namespace, name in asked if namespace == "AWS/Lambda"} == lambdas
 
 
-def test_metric_verbs_ask_for_what_is_written(
+def test_all_metrics_of_a_service_together_are_those_that_are_written(
     feature_flags: dict[str, Any], tmp_path: Path, small_artifact: Path
 ) -> None:
     stack = Stack(App(outdir=str(tmp_path), context=feature_flags), "Stack")
     service = EmbeddingService(stack, "Embeddings", artifact=small_artifact, build_context=small_artifact.parents[2])
-    verbs = [getattr(service, name) for name in dir(ServiceMetrics) if name.startswith("metric_")]
 
-    metrics = [verb() for verb in verbs]
+    metrics = [getattr(service.metrics, name)() for name in dir(Metrics) if not name.startswith("_")]
 
     own = {metric.metric_name for metric in metrics if isinstance(metric, Metric) and metric.namespace == NAMESPACE}
     assert own == set(telemetry.UNITS)
@@ -107,7 +107,7 @@ def test_failures_are_counted_once_and_callers_mistakes_not(
     assert eval(result["Expression"], {"MAX": max, "FILL": lambda series, _: series} | series) == failures
 
 
-def test_alarms_go_off_where_they_are_told_to(templates: dict[str, Template]) -> None:
+def test_alarms_have_the_thresholds_that_are_set(templates: dict[str, Template]) -> None:
     template = templates["watched-closely"]
 
     assert alarm(template, "P99Duration")["Threshold"] == 800
@@ -115,7 +115,7 @@ def test_alarms_go_off_where_they_are_told_to(templates: dict[str, Template]) ->
     assert all("AlarmActions" not in found for found in properties(template, "AWS::CloudWatch::Alarm"))
 
 
-def test_alarms_tell_an_address_or_a_topic(templates: dict[str, Template]) -> None:
+def test_alarms_are_sent_to_an_address_or_a_topic(templates: dict[str, Template]) -> None:
     (topic,) = resources(templates["watched"], "AWS::SNS::Topic")
     (subscription,) = properties(templates["watched"], "AWS::SNS::Subscription")
 
@@ -133,9 +133,8 @@ def test_alarms_may_use_an_encrypted_topic(templates: dict[str, Template]) -> No
     (grant,) = (
         statement
         for statement in key["KeyPolicy"]["Statement"]
-        if isinstance(statement["Principal"].get("Service"), list)
+        if statement["Principal"].get("Service") == "cloudwatch.amazonaws.com"
     )
-    assert sorted(grant["Principal"]["Service"]) == ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]
     assert grant["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
     assert grant["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
@@ -166,17 +165,3 @@ def test_spend_counts_provisioned_environments(templates: dict[str, Template]) -
     assert idle == pytest.approx(
         86_400 * Compute().memory_mb / 1024 * COMPUTE["x86_64"].provisioned * 365 / 12, rel=1e-6
     )
-
-
-def test_budget(templates: dict[str, Template]) -> None:
-    (budget,) = properties(templates["budget"], "AWS::Budgets::Budget")
-    (topic,) = resources(templates["budget"], "AWS::SNS::Topic")
-
-    assert budget["Budget"]["BudgetLimit"] == {"Amount": 20, "Unit": "USD"}
-    assert budget["Budget"]["TimeUnit"] == "MONTHLY"
-    told = [
-        (notice["Notification"]["NotificationType"], notice["Notification"]["Threshold"], notice["Subscribers"])
-        for notice in budget["NotificationsWithSubscribers"]
-    ]
-    subscribers = [{"SubscriptionType": "SNS", "Address": {"Ref": topic}}]
-    assert told == [("ACTUAL", 80, subscribers), ("FORECASTED", 100, subscribers)]

@@ -1,7 +1,7 @@
-"""The committed reference is the one that the options give."""
+"""The committed reference page is up to date."""
 
 from configuration import reference
 
 
-def test_the_configuration_page_is_up_to_date():
+def test_the_configuration_page_is_up_to_date() -> None:
     assert reference.PAGE.read_text() == reference.page(), "run `make docs`"

@@ -1,4 +1,4 @@
-"""Prices of AWS Lambda that estimates rest on: us-east-1, first tier, without the free tier.
+"""Prices of AWS Lambda that cost estimates use: us-east-1, first tier, without the free tier.
 
 Source: https://aws.amazon.com/lambda/pricing/ as of 2025-08, when the init phase became billed for every function.
 """
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 
 class ComputePrice(NamedTuple):
-    """US dollars a GB-second of memory."""
+    """US dollars for a GB-second of memory."""
 
     on_demand: float
     """While a request or an init phase runs."""
     provisioned: float
-    """While an environment is provisioned, busy or not."""
+    """While an environment is provisioned, busy or idle."""
 
 
 COMPUTE = {
