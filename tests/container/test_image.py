@@ -62,7 +62,7 @@ def test_a_start_compiles_no_source(image):
     traced = subprocess.run(start, env=engine.environment(), capture_output=True, text=True, timeout=120)
     assert traced.returncode == 0, traced.stderr[-2000:]
     loaded = [line for line in traced.stderr.splitlines() if line.startswith("# code object from ")]
-    assert any("runtime/__pycache__/handler" in line for line in loaded)
+    assert any("runtime/aws/__pycache__/handler" in line for line in loaded)
     assert [line for line in loaded if not line.rstrip("'").endswith(".pyc")] == []
 
 

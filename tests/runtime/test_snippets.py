@@ -10,8 +10,8 @@ from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.errors import HttpError
 from runtime.http.messages import Request
 from runtime.http.sizes import ANSWER_BYTES, vector_bytes
-from runtime.settings import Settings
-from tests.runtime.conftest import make_application, serving
+from runtime.service.limits import Limits
+from tests.runtime.conftest import make_handler, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
 from tests.support.tools import PROJECT
 
@@ -24,7 +24,7 @@ class KeyOrSignature(SignatureAuthenticator):
     """Lets in who has the key, or who signs."""
 
     def __init__(self) -> None:
-        self.by_key = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
+        self.by_key = ApiKeyAuthenticator(lambda: KEY, report=print)
 
     def check(self, request: Request) -> None:
         try:
@@ -36,7 +36,7 @@ class KeyOrSignature(SignatureAuthenticator):
 @pytest.fixture(scope="module")
 def url(engine):
     """A server as the snippets expect it, its URL with a slash as that of a Function URL."""
-    with serving(make_application(engine, KeyOrSignature())) as url:
+    with serving(make_handler(engine, KeyOrSignature())) as url:
         yield f"{url}/"
 
 
@@ -98,5 +98,5 @@ def test_limits_are_those_in_the_docs():
     assert f"of 384 dimensions {numbers} as" in text and f"{base64} in `encoding_format`" in text
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     assert f"{numbers} vectors of 384 numbers, {base64} in base64" in text
-    assert f"| texts a request | {Settings().max_texts:,} |" in text
-    assert f"| tokens a request | {Settings().max_tokens:,} |" in text
+    assert f"| texts a request | {Limits().max_texts:,} |" in text
+    assert f"| tokens a request | {Limits().max_tokens:,} |" in text
