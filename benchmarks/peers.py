@@ -47,8 +47,8 @@ def handler(paths: Paths, threads: int) -> Embed:
     from runtime.aws.startup import load
     from runtime.settings import Settings
 
-    settings = Settings(model_dir=str(paths.artifacts["balanced"]), threads=threads, log_level="ERROR")
-    handle = load(settings)
+    settings = Settings(model_dir=str(paths.artifacts["balanced"]), log_level="ERROR")
+    handle = load(settings, threads=threads)
     http = {"method": "POST", "path": "/embed"}
     event = {"version": "2.0", "rawPath": "/embed", "rawQueryString": "", "requestContext": {"http": http}}
     event["headers"] = {"content-type": "application/json"}

@@ -101,13 +101,11 @@ def test_a_bad_request_is_told_why_and_the_next_one_works(function, event):
     assert function.invoke({"inputs": TEXT}).json() == before
 
 
-def test_a_request_that_takes_too_long_is_refused_or_cut_off_and_the_next_one_works(image, memory_mb):
+def test_a_request_that_takes_too_long_is_refused_and_the_next_one_works(image, memory_mb):
     long = " ".join([TEXT] * 20)
     with FunctionContainer(image, memory_mb, timeout=3) as container:
         before = container.invoke({"inputs": TEXT}).json()
         assert "takes longer than the function may" in container.invoke({"inputs": [long] * 200}).json()["error"]
-        assert container.invoke({"inputs": TEXT}).json() == before
-        assert b"Task timed out after 3.00 seconds" in container.invoke({"warm_up": {"hold_ms": 10_000}}).body
         assert container.invoke({"inputs": TEXT}).json() == before
 
 

@@ -11,12 +11,8 @@ from types import ModuleType
 import pytest
 
 from infra.golden_check import HANDLER, golden_answers
-from runtime.aws.application import Application
-from runtime.aws.telemetry import Telemetry
-from runtime.engine.engine import Engine
-from runtime.http.auth import Authenticator
+from runtime.aws.startup import load
 from runtime.server import Server
-from runtime.service.service import Service
 from runtime.settings import Settings
 
 VERSION = "function"
@@ -56,11 +52,10 @@ def check(cloudformation: CfnResponse) -> ModuleType:
 
 @pytest.fixture
 def deployed(request: pytest.FixtureRequest, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A deployed version, where boto3 looks for Lambda: the runtime with the embedded model, and the test's default prompt."""
-    settings = Settings(default_prompt=getattr(request, "param", None))
-    service = Service(Engine.load(artifact, threads=1), settings)
-    telemetry = Telemetry(None, "ERROR", 0, service.metrics)
-    server = Server(("127.0.0.1", 0), Application(service, Authenticator(), telemetry), ())
+    """A deployed version: the runtime with the embedded model, and the default prompt that a test names, where boto3 looks for
+    Lambda."""
+    settings = Settings(model_dir=str(artifact), default_prompt=getattr(request, "param", None), log_level="ERROR")
+    server = Server(("127.0.0.1", 0), load(settings, threads=1))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

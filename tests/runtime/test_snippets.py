@@ -12,7 +12,7 @@ from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.errors import HttpError
 from runtime.http.messages import Request
 from runtime.http.sizes import ANSWER_BYTES, vector_bytes
-from tests.runtime.conftest import make_application, serving
+from tests.runtime.conftest import make_handler, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
 
 KEY = "the-key"
@@ -24,7 +24,7 @@ class KeyOrSignature(SignatureAuthenticator):
     """Accepts requests that have the key or a valid signature."""
 
     def __init__(self) -> None:
-        self.by_key = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
+        self.by_key = ApiKeyAuthenticator(lambda: KEY, report=print)
 
     def check(self, request: Request) -> None:
         try:
@@ -36,7 +36,7 @@ class KeyOrSignature(SignatureAuthenticator):
 @pytest.fixture(scope="module")
 def url(engine):
     """A server for the snippets; its URL ends with a slash as a Function URL does."""
-    with serving(make_application(engine, KeyOrSignature())) as url:
+    with serving(make_handler(engine, KeyOrSignature())) as url:
         yield f"{url}/"
 
 
