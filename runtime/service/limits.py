@@ -8,7 +8,8 @@ from .errors import InvalidInput, NoInputs, TooManyInputs
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much a request may hold.
 
-    The limits on characters exist because some megabytes of text would take gigabytes of memory to tokenize.
+    The limits on characters exist because some megabytes of text would take gigabytes of memory to tokenize. Characters are
+    counted as ``runtime.service.characters`` does.
     """
 
     max_texts: int = 2048
@@ -16,9 +17,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int = 131_072
     """Tokens of a request, special tokens and prompts included."""
     characters_per_token: int = 250
-    """A text may have this many characters for each token that the model reads (TEI's limit)."""
-    characters_per_windowed_token: int = 16
-    """A text read in windows may have this many characters for each of ``max_tokens``. Real text has 3 to 5."""
+    """A text may have this many characters for each token that the model reads (TEI's limit) ..."""
+    characters_per_windowed_token: int = 8
+    """... and one that is read in windows this many for each of ``max_tokens``. Real text has 3 to 5."""
+    max_characters: int = 1_048_576
+    """No text may have more. ``tokenizers`` takes up to 0.6 KB for a character."""
 
     def check_count(self, count: int, name: str = "inputs") -> None:
         """Check how many texts the field ``name`` of a request has.
@@ -44,7 +47,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 param="inputs",
             )
 
-    def max_characters(self, model_tokens: int, windowed: bool) -> int:
+    def characters(self, model_tokens: int, windowed: bool) -> int:
         """Most characters of a text for a model that reads ``model_tokens`` tokens."""
         limit = self.characters_per_token * model_tokens
-        return max(limit, self.characters_per_windowed_token * self.max_tokens) if windowed else limit
+        if windowed:
+            limit = max(limit, self.characters_per_windowed_token * self.max_tokens)
+        return min(limit, self.max_characters)

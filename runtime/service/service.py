@@ -14,6 +14,7 @@ import numpy as np
 from ..engine.heads.pooling import normalize
 from ..engine.manifest import Manifest
 from . import windows
+from .characters import fitting
 from .errors import EmptyInput, InvalidInput, NotTokenizable, OutOfTime, UnknownPromptError
 from .limits import Limits
 from .options import Direction, EmbedOptions, Encoded, EncodeOptions, LongTexts, ServiceConfig, Usage
@@ -188,12 +189,15 @@ class Service(msgspec.Struct, frozen=True, eq=False):
 
     def _limited(self, text: str, mode: LongTexts, direction: Direction) -> str:
         """``text``, cut to the characters that may be tokenized if it would be truncated anyway."""
-        limit = self.limits.max_characters(self.manifest.max_tokens, mode == "window")
-        if len(text) <= limit:
-            return text
+        limit = self.limits.characters(self.manifest.max_tokens, mode == "window")
         if mode == "truncate":
-            return text[:limit] if direction == "right" else text[-limit:]
-        raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {len(text)}", param="inputs")
+            if direction == "right":
+                return text[: fitting(text, limit)]
+            return text[len(text) - fitting(text[::-1], limit) :]
+        if fitting(text, limit) == len(text):
+            return text
+        given = f"{len(text)}" if len(text) > limit else f"{len(text)}, which Unicode decomposes to more than {limit}"
+        raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {given}", param="inputs")
 
     def _tokenize(self, text: str) -> list[int]:
         try:

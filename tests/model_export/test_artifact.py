@@ -86,6 +86,33 @@ def test_a_second_run_does_nothing_and_loads_nothing(artifact):
     assert {path: path.stat().st_mtime_ns for path in artifact.iterdir()} == before
 
 
+def test_only_the_command_moves_latest_unless_it_is_told_not_to(artifact, monkeypatch):
+    from model_export.__main__ import main
+
+    before = os.readlink(artifacts.LATEST)
+    other = artifacts.ARTIFACTS / "another"
+    monkeypatch.setattr(artifacts, "build", lambda settings: other)
+    try:
+        for arguments, expected in (["--keep-latest"], before), ([], other.name):
+            monkeypatch.setattr(sys, "argv", ["model_export", "-c", "model=embedded", *arguments])
+            assert main() == 0
+            assert os.readlink(artifacts.LATEST) == expected
+    finally:
+        artifacts.point_latest_at(artifacts.ARTIFACTS / before)
+
+
+def test_a_build_leaves_latest_alone(artifact):
+    before = os.readlink(artifacts.LATEST)
+    artifacts.build(ModelSettings(model="embedded"))
+    assert os.readlink(artifacts.LATEST) == before
+
+
+def test_memory_is_measured(artifact):
+    memory = read_manifest(artifact).memory
+    # The checkpoint's own tokenizer alone takes some 300 MiB, which the longest text does not need.
+    assert 120 < memory.longest_text_mb < 300 < memory.worst_text_mb < 1500
+
+
 def test_settings_make_different_artifacts():
     one = ModelSettings(model="embedded")
     other = ModelSettings(model="embedded", precision="exact")
@@ -111,7 +138,7 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(small_bert, tmp_path):
     assert list(tmp_path.iterdir())
     assert all(path.name.startswith(".") for path in tmp_path.iterdir())
     folder = artifacts.build(ModelSettings(model=str(small_bert)), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([folder.name, "latest"])
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 def test_folders_that_are_no_checkpoint_are_refused(tmp_path):
