@@ -1,14 +1,22 @@
-"""The artifact's tokenizer: the checkpoint's own, and kitoken's faster form of it where both give the same ids."""
+"""The artifact's tokenizer: the checkpoint's own, and kitoken's faster form of it if both give the same ids."""
 
+import json
 from pathlib import Path
+
+import msgspec
 
 from runtime.engine.manifest import TokenizerInfo
 from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
 from .checkpoint import Checkpoint
+from .differences import IncompatibleError, find_differences
 from .errors import CheckpointError
-from .progress import say
-from .texts import ODD_TEXTS, TEXTS
+from .progress import say, step
+from .random_texts import random_texts
+from .texts import LONG_TEXTS, ODD_TEXTS, TEXTS
+
+RANDOM_TEXTS = 4000
+"""Random texts to compare the two libraries on, besides the fixed ones."""
 
 
 def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
@@ -20,7 +28,7 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
     from transformers import AutoTokenizer
 
     try:
-        original = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True)
+        original = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True, trust_remote_code=False)
         backend = original.backend_tokenizer
     except Exception as error:  # transformers raises whatever its parts raise
         raise CheckpointError(f"{checkpoint.folder}: its tokenizer cannot be loaded ({error})") from error
@@ -34,12 +42,22 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
         suffix=suffix,
         special_tokens=sorted(token.content for token in backend.get_added_tokens_decoder().values()),
         blank=None,
+        differences=None,
     )
-    return _with_kitoken(folder, info) or info
+    try:
+        return _with_kitoken(folder, info)
+    except IncompatibleError as error:
+        say(f"  kitoken {error}; tokenizers is shipped, which loads more slowly")
+        (folder / KITOKEN_FILE).unlink(missing_ok=True)
+        return info
 
 
 def _around(backend) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer puts before and after a text."""
+    """The ids that the tokenizer puts before and after a text.
+
+    Raises:
+        CheckpointError: it changes the text's own tokens when it adds special ones.
+    """
     plain = backend.encode("text", add_special_tokens=False).ids
     whole = backend.encode("text", add_special_tokens=True).ids
     for start in range(len(whole) - len(plain) + 1):
@@ -48,28 +66,31 @@ def _around(backend) -> tuple[list[int], list[int]]:
     raise CheckpointError("the tokenizer changes a text's own tokens when it adds special ones")
 
 
-def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo | None:
-    """Write kitoken's file and return how to use it, if its ids equal those of ``tokenizers`` on all our texts."""
+def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo:
+    """Write kitoken's file and return its description.
+
+    Raises:
+        IncompatibleError: its ids would differ from those of ``tokenizers``.
+    """
     from kitoken import Kitoken
 
+    reference = Tokenizer(folder, info)
+    definition = (folder / TOKENIZERS_FILE).read_bytes()
     try:
-        kitoken = Kitoken.from_tokenizers_file(str(folder / TOKENIZERS_FILE))
-    except Exception as error:  # kitoken raises plain exceptions for what it cannot represent
-        say(f"  kitoken cannot read this tokenizer ({error}); tokenizers is shipped, which loads more slowly")
-        return None
-    kitoken.to_file(str(folder / KITOKEN_FILE))
-    blank = kitoken.encode(" ", False)
-    candidate = TokenizerInfo(
-        kind="kitoken",
-        prefix=info.prefix,
-        suffix=info.suffix,
-        special_tokens=info.special_tokens,
-        blank=blank[0] if blank else None,
-    )
-    reference, fast = Tokenizer(folder, info), Tokenizer(folder, candidate)
-    for text in TEXTS + ODD_TEXTS:
-        if reference.encode(text) != fast.encode(text):
-            say(f"  kitoken encodes {text[:40]!r} otherwise; tokenizers is shipped, which loads more slowly")
-            (folder / KITOKEN_FILE).unlink()
-            return None
+        kitoken = Kitoken.from_tokenizers(definition)
+    except Exception as error:  # kitoken raises plain exceptions for options that it cannot represent
+        raise IncompatibleError(f"cannot read this tokenizer ({error})") from error
+    with step("comparing kitoken with tokenizers"):
+        differences = find_differences(json.loads(definition), reference.reference, kitoken)
+        kitoken.to_file(str(folder / KITOKEN_FILE))
+        blank = kitoken.encode(" ", False)
+        if reference.encode(" "):
+            blank = []
+        candidate = msgspec.structs.replace(
+            info, kind="kitoken", blank=blank[0] if blank else None, differences=differences
+        )
+        fast = Tokenizer(folder, candidate)
+        for text in (*TEXTS, *ODD_TEXTS, *LONG_TEXTS, *random_texts(reference.reference, RANDOM_TEXTS, seed=1)):
+            if fast.encode(text) != reference.encode(text):
+                raise IncompatibleError(f"encodes {text[:40]!r} differently")
     return candidate

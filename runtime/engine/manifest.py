@@ -37,11 +37,22 @@ class ModelInfo(Struct):
     """``model_type`` of the checkpoint's ``config.json``, such as ``bert``."""
 
 
+class Differences(Struct):
+    """Signs that kitoken may encode a text differently from ``tokenizers``."""
+
+    characters: list[int]
+    """Ranges of code points, sorted: the first of each range, then the first after it. None is ASCII."""
+    tokens: list[int]
+    """Ids that kitoken may return where ``tokenizers`` does not."""
+    pairs: list[tuple[int, int]]
+    """Neighbouring ids with the same meaning."""
+
+
 class TokenizerInfo(Struct):
     """How a text becomes token ids."""
 
     kind: str
-    """``kitoken`` if its ids equalled those of ``tokenizers`` when the artifact was made, else ``tokenizers``."""
+    """``kitoken`` if it is known for which texts its ids may differ from those of ``tokenizers``, else ``tokenizers``."""
     prefix: list[int]
     """Ids put before every text, such as ``[CLS]``."""
     suffix: list[int]
@@ -50,6 +61,8 @@ class TokenizerInfo(Struct):
     """Strings that the tokenizer turns into a special token where a text contains them."""
     blank: int | None
     """The id that kitoken returns for a text of white space only, where ``tokenizers`` returns none."""
+    differences: Differences | None
+    """Texts for which ``tokenizers`` is used nevertheless; None if it always is."""
 
 
 class GraphInfo(Struct):

@@ -64,7 +64,9 @@ def write_artifact(folder: Path, memory: Memory | None = MEMORY) -> Path:
         normalize=True,
         prompts={"query": "query: ", "passage": "passage: "},
         default_prompt=None,
-        tokenizer=TokenizerInfo(kind="kitoken", prefix=[0], suffix=[2], special_tokens=[], blank=None),
+        tokenizer=TokenizerInfo(
+            kind="kitoken", prefix=[0], suffix=[2], special_tokens=[], blank=None, differences=None
+        ),
         graph=GraphInfo(inputs=["input_ids"], output="token_vectors"),
         fidelity=Fidelity(texts=1, cosine_mean=1, cosine_p1=1, cosine_min=1, threshold=0.9),
         memory=memory,
