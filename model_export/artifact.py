@@ -85,11 +85,13 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
 
     from .describe import describe
     from .export import export_fp32, load_model
-    from .graph import build_graph
+    from .graph.build import build_graph
+    from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
     from .verify import golden_vectors, measure_fidelity
 
+    precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
     _check_disk(checkpoint.folder, folder)
@@ -100,10 +102,10 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         with step("exporting it to ONNX with Optimum"):
             fp32 = export_fp32(model, Path(scratch))
-        with step(f"building the {settings.precision} graph"):
+        with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            graph = build_graph(fp32, folder, settings.precision, model.config.to_dict(), calibration, say)
+            graph = build_graph(fp32, folder, precision, model.config.to_dict(), calibration)
     manifest = Manifest(
         format=FORMAT,
         key=name,
@@ -114,8 +116,8 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             architecture=description.architecture,
             model_type=description.model_type,
         ),
-        precision=settings.precision,
-        task="embed",
+        precision=precision.name,
+        task=description.task,
         dimensions=description.dimensions,
         hidden=description.hidden,
         max_tokens=description.max_tokens,
@@ -132,7 +134,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(model, engine)
+        fidelity = measure_fidelity(model, engine, precision)
     say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from model_export.quantize import PAIR_LIMIT, quantize_columns, quantize_rows
 
 
