@@ -265,7 +265,7 @@ class _Graph:
         part.graph.input.extend(value for value in self._model.graph.input if value.name in needed)
         part.graph.output.extend(helper.make_tensor_value_info(output, kind, None) for output in outputs)
         for name, tensor in self._initializers.items():
-            if name in rows:
+            if name in rows and name in needed:
                 part.graph.initializer.append(numpy_helper.from_array(self.constant(name)[: rows[name]], name))
             elif name in needed:
                 part.graph.initializer.append(tensor)
