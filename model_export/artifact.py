@@ -9,7 +9,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from configuration.settings import PROJECT, ModelSettings
+from configuration import PROJECT
+from configuration.groups import ModelSettings
 
 from . import checkpoint as checkpoints
 from .errors import ArtifactMissingError, ExportError
@@ -18,7 +19,7 @@ from .progress import say, step
 
 ARTIFACTS = PROJECT / "build" / "model"
 LATEST = ARTIFACTS / "latest"
-"""A link to the artifact that was asked for last, for local use."""
+"""A link to the artifact that ``python -m model_export`` was asked for last. Nothing else moves it."""
 
 RECIPE = 1
 """Raise it whenever the export gives other vectors or other files: it is part of every artifact's key."""
@@ -72,7 +73,6 @@ def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
                 raise ExportError(f"the disk of {root} is full; nothing is left of the unfinished artifact") from error
             raise
         say(f"· artifact {name} is made")
-    _link(folder)
     return folder
 
 
@@ -80,12 +80,13 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     import msgspec
 
     from runtime.engine.engine import Engine
-    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, MANIFEST_FILE, Manifest, ModelInfo
+    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, Manifest, ModelInfo
     from runtime.engine.tokenizer import Tokenizer
 
     from .describe import describe
     from .export import export_fp32, load_model
     from .graph.build import build_graph
+    from .memory import measure_memory
     from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
@@ -139,6 +140,18 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}
     manifest = msgspec.structs.replace(manifest, fidelity=fidelity, files=files)
+    _write_manifest(folder, manifest)
+    with step("measuring its memory"):
+        memory = measure_memory(folder)
+    say(f"  longest text {memory.longest_text_mb} MiB, worst text {memory.worst_text_mb} MiB")
+    _write_manifest(folder, msgspec.structs.replace(manifest, memory=memory))
+
+
+def _write_manifest(folder: Path, manifest) -> None:
+    import msgspec
+
+    from runtime.engine.manifest import MANIFEST_FILE
+
     (folder / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
 
 
@@ -168,7 +181,8 @@ def _check_disk(checkpoint: Path, folder: Path) -> None:
         )
 
 
-def _link(folder: Path) -> None:
+def point_latest_at(folder: Path) -> None:
+    """Let the link ``latest`` beside the artifact ``folder`` point at it."""
     link = folder.with_name(f".latest-{os.getpid()}")
     link.symlink_to(folder.name)
     link.replace(folder.with_name(LATEST.name))

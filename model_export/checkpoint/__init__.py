@@ -5,7 +5,7 @@ A checkpoint comes from the Hub, from a local folder, or is ``embedded``: one mo
 
 from types import ModuleType
 
-from configuration.settings import EMBEDDED, ModelSettings, is_folder
+from configuration.groups import EMBEDDED, ModelSettings, is_folder
 
 from . import embedded, folder, hub
 from .checkpoint import CONFIG_FILE, Checkpoint

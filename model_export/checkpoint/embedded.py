@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configuration.settings import EMBEDDED, PROJECT, ModelSettings
+from configuration import PROJECT
+from configuration.groups import EMBEDDED, ModelSettings
 
 from ..files import make_folder
 from ..progress import step

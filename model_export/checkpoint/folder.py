@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from configuration.settings import ModelSettings
+from configuration.groups import ModelSettings
 
 from .checkpoint import Checkpoint, check_folder
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from configuration.settings import EMBEDDED, ModelSettings
+from configuration.groups import EMBEDDED, ModelSettings
 
 from ..errors import CheckpointError
 from ..progress import step
@@ -13,8 +13,8 @@ OTHER_WAYS = f"Two other ways: the path of a folder that holds the checkpoint, o
 
 
 def fingerprint(settings: ModelSettings) -> str:
-    """The id with the branch, tag or commit that the settings name."""
-    return f"{settings.model}@{settings.revision}"
+    """The id, with the branch, tag or commit that the settings name."""
+    return settings.model
 
 
 def fetch(settings: ModelSettings) -> Checkpoint:
@@ -34,7 +34,7 @@ def fetch(settings: ModelSettings) -> Checkpoint:
         RevisionNotFoundError,
     )
 
-    model, revision = settings.model, settings.revision
+    model, revision = settings.name, settings.revision
     at = f" at revision {revision!r}" if revision else ""
     try:
         with step(f"fetching {model}{at} from the Hugging Face Hub"):

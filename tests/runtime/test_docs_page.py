@@ -7,7 +7,7 @@ import pytest
 
 from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.routes import ROUTES
-from tests.runtime.conftest import make_application, serving
+from tests.runtime.conftest import make_handler, serving
 from tests.support.browser import ensure
 
 pytestmark = pytest.mark.slow
@@ -85,9 +85,9 @@ def test_shows_errors_as_they_come(page, url):
 
 
 def test_tries_with_a_key(browser, engine):
-    authenticator = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
-    application = make_application(engine, authenticator, auth="api_key", api_key_secret_arn="arn")
-    with serving(application) as url:
+    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
+    handler = make_handler(engine, authenticator)
+    with serving(handler) as url:
         context = browser.new_context(http_credentials={"username": "anyone", "password": KEY})
         page = context.new_page()
         page.goto(f"{url}/docs")

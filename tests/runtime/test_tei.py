@@ -1,13 +1,19 @@
 """TEI's routes over HTTP: paths, fields, statuses and bodies, validated by TEI's own description."""
 
+import copy
 import json
 import tomllib
 
+import httpx
+import msgspec
 import numpy as np
 import pytest
 
+from containers.tools import PROJECT
+from runtime.engine.heads import HEADS
+from runtime.http.routes import ROUTES
+from tests.runtime.conftest import make_handler, serving
 from tests.runtime.tei import validate
-from tests.support.tools import PROJECT
 from tests.texts import LANGUAGES, ODD
 
 LONG = "word " * 600
@@ -363,6 +369,43 @@ class TestModelHeads:
     def test_rerank_of_nothing(self, http):
         validate(response := http.post("/rerank", json={"query": "a", "texts": []}))
         assert response.status_code == 400
+        assert response.json() == {"error": "`texts` cannot be empty", "error_type": "Empty"}
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/embed", {"inputs": "a"}),
+            ("/embed_all", {"inputs": "a"}),
+            ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}),
+        ],
+    )
+    def test_a_model_for_another_task_does_not_embed(self, reranker, path, body):
+        response = reranker.post(path, json=body)
+        validate(response)
+        assert response.status_code == 424
+        assert response.json() == {"error": "Backend error: Model is not an embedding model", "error_type": "Backend"}
+
+    def test_a_model_for_another_task_on_openais_route(self, reranker):
+        response = reranker.post("/v1/embeddings", json={"input": "a"})
+        assert response.status_code == 424
+        assert response.json()["error"]["message"] == "Model is not an embedding model"
+
+    def test_a_model_for_another_task_tokenizes(self, reranker, http):
+        assert post(reranker, "/tokenize", inputs="a").json() == post(http, "/tokenize", inputs="a").json()
+
+    def test_each_task_with_a_head_has_routes_that_answer(self):
+        for task in HEADS:
+            functions = [route.function for route in ROUTES if route.task == task]
+            assert functions and all(functions)
+
+
+@pytest.fixture(scope="module")
+def reranker(engine):
+    """A client of a server whose manifest says that the model reranks."""
+    changed = copy.copy(engine)
+    changed.manifest = msgspec.structs.replace(engine.manifest, task="rerank")
+    with serving(make_handler(changed)) as url, httpx.Client(base_url=url) as client:
+        yield client
 
 
 class TestService:
@@ -421,12 +464,6 @@ class TestLimits:
         response = post(http, "/embed", inputs=["a", "a", "a", "a"])
         assert response.status_code == 413
         assert "the 10 tokens that a request may have" in response.json()["error"]
-
-    def test_body(self, serve):
-        http = serve(max_body_bytes=100)
-        response = post(http, "/embed", inputs="a" * 100)
-        assert response.status_code == 413
-        assert "100 bytes" in response.json()["error"]
 
     def test_a_batch_whose_answer_would_not_fit_is_told_how_many_do(self, http):
         response = post(http, "/embed", inputs=["a"] * 1500)
@@ -498,7 +535,7 @@ class TestWindows:
         assert given == post(http, "/embed", inputs="short").json()
 
     def test_is_a_setting_too(self, serve):
-        http = serve(long_texts="window", window_overlap=10)
+        http = serve(long_texts="window")
         assert http.get("/info").json()["long_texts"] == "window"
         assert post(http, "/embed", inputs=LONG).status_code == 200
         assert post(http, "/embed", inputs=LONG, truncate=False).status_code == 413
