@@ -1,4 +1,4 @@
-"""The checkpoint's model in fp32: loaded by transformers, exported to ONNX by Optimum."""
+"""Loads a checkpoint's model in fp32 with transformers, and exports it to ONNX with Optimum."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The artifact's tokenizer: the checkpoint's own, and kitoken's faster form of it where both give the same ids."""
+"""The artifact's tokenizer: the checkpoint's own, and kitoken's faster form of it if both give the same ids."""
 
 from pathlib import Path
 
@@ -39,7 +39,11 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
 
 
 def _around(backend) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer puts before and after a text."""
+    """The ids that the tokenizer puts before and after a text.
+
+    Raises:
+        CheckpointError: it changes the text's own tokens when it adds special ones.
+    """
     plain = backend.encode("text", add_special_tokens=False).ids
     whole = backend.encode("text", add_special_tokens=True).ids
     for start in range(len(whole) - len(plain) + 1):

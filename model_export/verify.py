@@ -26,7 +26,7 @@ def measure_fidelity(model: "PreTrainedModel", engine: Engine, precision: Precis
     """Cosines between the vectors of ``model`` and of ``engine`` over :data:`~model_export.texts.TEXTS`.
 
     Raises:
-        FidelityError: one is below the precision's threshold; the message gives the figures.
+        FidelityError: one is below the precision's threshold; the message has the cosines.
     """
     manifest = engine.manifest
     cosines = np.array([_cosine(model, engine, text) for text in TEXTS])

@@ -34,7 +34,7 @@ MIDDLE = 128
 """Zero point of values of both signs."""
 
 LOW = 32
-"""Zero point of values that go hardly below zero, as behind GELU: seven eighths of the steps are left for the others."""
+"""Zero point of values that hardly go below zero, as behind GELU: seven eighths of the steps remain for positive ones."""
 
 
 class Quantized(NamedTuple):
@@ -69,7 +69,7 @@ def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def look_up(writer: Writer, name: str, table: np.ndarray, ids: str) -> str:
-    """Rows ``ids`` of a table that is kept in int8: float32 [..., width]."""
+    """Write the nodes that look up rows ``ids`` of a table, kept in int8: float32 [..., width]."""
     values, scales = quantize_rows(table)
     rows = writer.node("Cast", writer.node("Gather", writer.constant(name, values), ids), to=TensorProto.FLOAT)
     return writer.node("Mul", rows, writer.node("Gather", writer.constant(f"{name}.scale", scales), ids))

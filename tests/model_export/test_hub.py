@@ -69,7 +69,7 @@ def hub(small_bert):
 
 @pytest.fixture
 def export(tmp_path, monkeypatch):
-    """Runs the export of a Hub id against an endpoint, in a process of its own, for the client reads it when it loads."""
+    """Runs the export of a Hub id against an endpoint, in a new process, since the client reads the endpoint when it is imported."""
 
     def run(model, endpoint, **env):
         for name in ("HF_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
