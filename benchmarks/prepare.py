@@ -33,7 +33,7 @@ def _export(source: checkpoint.Checkpoint, fp32: Path, int8: Path) -> None:
     int8.mkdir(exist_ok=True)
     export_fp32(load_model(source), fp32)
     shutil.copy(fp32 / "config.json", int8)
-    AutoTokenizer.from_pretrained(source.folder).save_pretrained(fp32)
+    AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False).save_pretrained(fp32)
     unfinished = int8 / "unfinished.onnx"
     quantize_dynamic(fp32 / "model.onnx", unfinished, weight_type=QuantType.QInt8)
     unfinished.rename(int8 / "model.onnx")

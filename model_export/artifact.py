@@ -1,4 +1,4 @@
-"""The artifact: a folder, named by a hash of what went into it, that is complete whenever it exists."""
+"""The artifact: a folder named by a hash of its inputs, which is complete whenever it exists."""
 
 import errno
 import hashlib
@@ -19,7 +19,7 @@ from .progress import say, step
 
 ARTIFACTS = PROJECT / "build" / "model"
 LATEST = ARTIFACTS / "latest"
-"""A link to the artifact that ``python -m model_export`` was asked for last. Nothing else moves it."""
+"""A link to the artifact that ``python -m model_export`` made or found last. Nothing else moves it."""
 
 RECIPE = 1
 """Raise it whenever the export gives other vectors or other files: it is part of every artifact's key."""
@@ -31,7 +31,7 @@ def key(settings: ModelSettings) -> str:
     """The name of the artifact for ``settings``: a hash of them, of the checkpoint, of the tools and of :data:`RECIPE`.
 
     Raises:
-        CheckpointError: a local checkpoint is not there.
+        CheckpointError: the local folder holds no checkpoint.
     """
     digest = hashlib.sha256(settings.model_dump_json().encode())
     digest.update(checkpoints.fingerprint(settings).encode())
@@ -56,7 +56,7 @@ def locate(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
 
 
 def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
-    """Make the artifact for ``settings`` below ``root`` unless it is there, and return its folder.
+    """Make the artifact for ``settings`` below ``root`` unless it exists, and return its folder.
 
     Raises:
         ExportError: it cannot be made; nothing is left of it.
@@ -85,12 +85,14 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
 
     from .describe import describe
     from .export import export_fp32, load_model
-    from .graph import build_graph
+    from .graph.build import build_graph
     from .memory import measure_memory
+    from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
     from .verify import golden_vectors, measure_fidelity
 
+    precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
     _check_disk(checkpoint.folder, folder)
@@ -101,10 +103,10 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         with step("exporting it to ONNX with Optimum"):
             fp32 = export_fp32(model, Path(scratch))
-        with step(f"building the {settings.precision} graph"):
+        with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            graph = build_graph(fp32, folder, settings.precision, model.config.to_dict(), calibration, say)
+            graph = build_graph(fp32, folder, precision, model.config.to_dict(), calibration)
     manifest = Manifest(
         format=FORMAT,
         key=name,
@@ -115,8 +117,8 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             architecture=description.architecture,
             model_type=description.model_type,
         ),
-        precision=settings.precision,
-        task="embed",
+        precision=precision.name,
+        task=description.task,
         dimensions=description.dimensions,
         hidden=description.hidden,
         max_tokens=description.max_tokens,
@@ -133,7 +135,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(model, engine)
+        fidelity = measure_fidelity(model, engine, precision)
     say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}
@@ -160,16 +162,17 @@ def _file_info(path: Path):
 
 
 def _copy_notices(checkpoint: Path, folder: Path) -> None:
-    """Licences ask to go with the weights wherever those go, into an image too."""
+    """Licences have to accompany the weights wherever those are copied, into an image too."""
     for pattern in ("LICENSE*", "NOTICE*"):
         for path in checkpoint.glob(pattern):
             shutil.copyfile(path, folder / path.name)
 
 
 def _check_disk(checkpoint: Path, folder: Path) -> None:
-    """Say so before the work starts, not after, if the disk will not hold it.
+    """Check the space on the disk before the work starts: Optimum's export and the two graphs each write the weights once more.
 
-    Optimum's export and the two quantization steps each write the weights once more.
+    Raises:
+        ExportError: it is not enough.
     """
     needed = 3 * sum(path.stat().st_size for path in checkpoint.glob("*") if path.suffix in (".safetensors", ".bin"))
     free = shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""How much memory it takes to serve an artifact: measured on the Lambda handler itself, in processes without torch.
+"""Measures the memory that it takes to serve an artifact: that of the Lambda handler, in processes without torch.
 
     python -m model_export.memory FOLDER MEASUREMENT
 
@@ -28,7 +28,7 @@ GREEDY = ("😀", "a ", "水")
 
 
 def measure_memory(folder: Path) -> Memory:
-    """Measure the artifact in ``folder``, whose manifest is there but for this.
+    """Measure the artifact in ``folder``, which is complete but for ``memory`` in its manifest.
 
     Raises:
         ExportError: a measurement fails; the message has its output.
@@ -85,7 +85,7 @@ def _peak_mb() -> int:
 
 if __name__ == "__main__":
     handler = load(Settings(model_dir=sys.argv[1], log_level="ERROR"), threads=THREADS)
-    # The log goes to standard output on Lambda; here that is for the result.
+    # On Lambda the log goes to standard output, which is for the result here.
     result, sys.stdout = sys.stdout, sys.stderr
     for event in MEASUREMENTS[sys.argv[2]](read_manifest(Path(sys.argv[1]))):
         handler(event)

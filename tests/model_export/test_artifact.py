@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from configuration import PROJECT
 from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
 from model_export.errors import ArtifactMissingError, CheckpointError, ExportError, FidelityError, UnsupportedModelError
-from model_export.verify import THRESHOLDS
+from model_export.precision import PRECISIONS
 from runtime.engine.engine import Engine
 from runtime.engine.manifest import ArtifactError, check_file, read_manifest
 from tests.texts import LANGUAGES
@@ -145,8 +146,8 @@ def test_folders_that_are_no_checkpoint_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     root = tmp_path / "root"
     root.mkdir()
-    assert "is no folder" in str(build_error(ModelSettings(model=str(tmp_path / "nowhere")), root))
-    assert "is no checkpoint" in str(build_error(ModelSettings(model=str(tmp_path / "empty")), root))
+    assert "is not a folder" in str(build_error(ModelSettings(model=str(tmp_path / "nowhere")), root))
+    assert "is not a checkpoint" in str(build_error(ModelSettings(model=str(tmp_path / "empty")), root))
 
 
 def test_an_architecture_without_an_export_is_refused(small_bert, tmp_path):
@@ -169,7 +170,7 @@ def test_an_architecture_without_an_export_is_refused(small_bert, tmp_path):
             r"model.safetensors: is damaged",
         ),
         ("tokenizer.json", lambda path: path.write_text("{"), "tokenizer cannot be loaded"),
-        ("config.json", lambda path: path.write_text("{"), "config.json: is no JSON"),
+        ("config.json", lambda path: path.write_text("{"), "config.json: is not JSON"),
     ],
     ids=["no weights", "weights cut off", "damaged tokenizer", "damaged config"],
 )
@@ -195,7 +196,7 @@ def test_missing_weights_are_not_made_up(small_bert, tmp_path):
 
 @pytest.mark.slow
 def test_too_low_a_fidelity_fails_the_build_with_the_figures(small_bert, tmp_path, monkeypatch):
-    monkeypatch.setitem(THRESHOLDS, "fast", 1.1)
+    monkeypatch.setitem(PRECISIONS, "fast", replace(PRECISIONS["fast"], threshold=1.1))
     error = build_error(ModelSettings(model=str(small_bert), precision="fast"), tmp_path)
     assert isinstance(error, FidelityError)
     assert "cosine 0.9" in str(error) and "at least 1.1" in str(error)

@@ -69,7 +69,7 @@ def hub(small_bert):
 
 @pytest.fixture
 def export(tmp_path, monkeypatch):
-    """Runs the export of a Hub id against an endpoint, in a process of its own, for the client reads it when it loads."""
+    """Runs the export of a Hub id against an endpoint, in a new process, since the client reads the endpoint when it is imported."""
 
     def run(model, endpoint, **env):
         for name in ("HF_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
@@ -105,9 +105,9 @@ def test_a_private_model_needs_the_token_of_the_environment(hub, export):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("org/unknown", "error: org/unknown: the Hub knows no such model"),
+        ("org/unknown", "error: org/unknown: the Hub has no such model"),
         ("org/small@nope", "error: org/small: the Hub has no revision 'nope' of it"),
-        ("not an id", "error: model: 'not an id' is no Hub id"),
+        ("not an id", "error: model: 'not an id' is not a Hub id"),
     ],
 )
 def test_what_the_hub_does_not_have(hub, export, model, message):

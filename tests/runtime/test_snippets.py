@@ -1,7 +1,6 @@
 """Runs the snippets of README.md and docs/api.md as they stand there, and checks their numbers."""
 
 import os
-import re
 import subprocess
 
 import httpx
@@ -14,6 +13,7 @@ from runtime.http.messages import Request
 from runtime.http.sizes import ANSWER_BYTES, vector_bytes
 from tests.runtime.conftest import make_handler, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
+from tests.snippets import CLIENTS, snippets
 
 KEY = "the-key"
 LOCAL = "http://localhost:9000/"
@@ -51,27 +51,25 @@ def environment(url, monkeypatch) -> None:
 
 
 def blocks(document: str, language: str) -> list[str]:
-    text = (PROJECT / document).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    """The snippets, without those of clients that tests/clients runs in an environment apart."""
+    return [snippet.code for snippet in snippets(document, language) if snippet.section not in CLIENTS]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
 def test_python(document, url, environment):
     namespace = {"URL": url, "KEY": KEY, "FUNCTION": "embeddings"}
-    snippets = blocks(document, "python")
-    assert snippets
-    for snippet in snippets:
-        exec(compile(snippet, document, "exec"), namespace)
+    codes = blocks(document, "python")
+    assert codes
+    for code in codes:
+        exec(compile(code, document, "exec"), namespace)
     assert len(namespace["vectors"][0]) == 384
 
 
 def test_what_docs_say_of_prompts_and_precision(url, environment):
     namespace = {"URL": url, "KEY": KEY}
-    snippets = [
-        snippet for snippet in blocks("docs/api.md", "python") if "cosines(" in snippet or "quantize" in snippet
-    ]
-    for snippet in snippets:
-        exec(compile(snippet, "docs/api.md", "exec"), namespace)
+    for code in blocks("docs/api.md", "python"):
+        if "cosines(" in code or "quantize" in code:
+            exec(compile(code, "docs/api.md", "exec"), namespace)
     without, prompted = namespace["without"], namespace["prompted"]
     assert without == pytest.approx([0.83, 0.92], abs=0.02)
     assert prompted == pytest.approx([0.85, 0.89], abs=0.02)
@@ -81,12 +79,12 @@ def test_what_docs_say_of_prompts_and_precision(url, environment):
 
 @pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
 def test_curl(document, url, environment):
-    snippets = [snippet for snippet in blocks(document, "sh") if "curl " in snippet]
-    assert snippets
-    for snippet in snippets:
+    codes = [code for code in blocks(document, "sh") if "curl " in code]
+    assert codes
+    for code in codes:
         # The local server of the README needs no key; this one does.
-        curl = f"curl -sS -f -H 'Authorization: Bearer {KEY}' " if LOCAL in snippet else "curl -sS -f "
-        command = snippet.replace(LOCAL, url).replace("curl ", curl)
+        curl = f"curl -sS -f -H 'Authorization: Bearer {KEY}' " if LOCAL in code else "curl -sS -f "
+        command = code.replace(LOCAL, url).replace("curl ", curl)
         variables = os.environ | {"URL": url, "KEY": KEY}
         subprocess.run(["bash", "-e", "-c", command], env=variables, check=True, stdout=subprocess.DEVNULL)
 

@@ -1,82 +1,39 @@
-"""What an encoder of the BERT family is made of, read from Optimum's fp32 export by the shape of its computation.
+"""Families of models: a model's parts, read from Optimum's fp32 export by the shape of its computation.
 
-Values are followed backwards from the output and names are never looked at, so that BERT, RoBERTa, XLM-RoBERTa, DistilBERT
-and ELECTRA read alike. The reading is loose (it looks past masks and reshapes); :mod:`~model_export.graph` proves by
-numbers that what was read computes the same as what was exported.
+Today there is one family, the encoders of BERT's kind: BERT, RoBERTa, XLM-RoBERTa, DistilBERT and ELECTRA. Values are followed
+backwards from the output and names are never looked at, so that all of them read alike. The reading is loose (it ignores
+masks and reshapes); :func:`prove_equal` then proves by numbers that the parts compute the same as the export.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from .encoder import Encoder, Layer, Linear, Norm
+from .sessions import open_graph, open_session, run
+
+PROOF_TEXTS = 4
+PROOF_TOLERANCE = 1e-3
+"""How much a token vector of the rewritten fp32 graph may differ from the export's, relative to the largest magnitude: well
+above the effect of another order of additions (1e-5), far below that of any misread part."""
 
 _SHAPING = frozenset({"Cast", "Expand", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Where"})
 
 
 class NotAnEncoderError(Exception):
-    """The graph is not an encoder of the BERT family; the message says where it differs."""
-
-
-@dataclass(frozen=True)
-class Linear:
-    """``x @ weight + bias``."""
-
-    weight: np.ndarray
-    """float32 [in, out]."""
-    bias: np.ndarray | None
-    """float32 [out]; None where there is none."""
-
-
-@dataclass(frozen=True)
-class Norm:
-    """Layer normalization over the last axis."""
-
-    scale: np.ndarray
-    bias: np.ndarray
-    epsilon: float
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Self-attention and feed-forward network, each followed by residual addition and layer normalization."""
-
-    query: Linear
-    key: Linear
-    value: Linear
-    attention_output: Linear
-    attention_norm: Norm
-    intermediate: Linear
-    output: Linear
-    output_norm: Norm
-    attention_scale: np.ndarray | None = None
-    """float32 [hidden]: what the input of query, key and value (not the residual) is multiplied by."""
-    feed_forward_scale: np.ndarray | None = None
-    """float32 [hidden]: what the input of the intermediate layer (not the residual) is multiplied by."""
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """The whole model, from token ids to token vectors."""
-
-    words: np.ndarray
-    """float32 [vocabulary, hidden]."""
-    positions: np.ndarray
-    """float32 [positions, hidden]: what is added to the word at each position, token type 0 included."""
-    norm: Norm
-    layers: list[Layer]
-    heads: int
-    activation: str
-    """As ``hidden_act`` in the checkpoint's ``config.json``."""
+    """The graph does not belong to a known family; the message says where it differs."""
 
 
 def read_encoder(model: onnx.ModelProto, output: str, config: dict[str, Any]) -> Encoder:
     """Read the encoder whose token vectors are the value ``output`` of ``model``.
 
     Raises:
-        NotAnEncoderError: the graph is built otherwise.
+        NotAnEncoderError: the graph does not have the shape of an encoder.
     """
     graph = _Graph(model)
     heads = config.get("num_attention_heads") or config.get("n_heads")
@@ -94,11 +51,29 @@ def read_encoder(model: onnx.ModelProto, output: str, config: dict[str, Any]) ->
     if not layers:
         raise NotAnEncoderError(f"the last layer normalization ({value}) does not follow a feed-forward network")
     words = graph.word_table()
-    return Encoder(words, _read_positions(model, graph, total, words, config), norm, layers, heads, activation)
+    return Encoder(words, _read_positions(graph, total, words, config), norm, layers, heads, activation)
+
+
+def prove_equal(export: Path, rewritten: onnx.ModelProto, texts: Sequence[Sequence[int]]) -> None:
+    """Run the export and the graph that was rewritten from it, both in fp32, on :data:`PROOF_TEXTS` of ``texts``.
+
+    Args:
+        export: Optimum's file; its folder is used for scratch files.
+        texts: token ids, special tokens included.
+
+    Raises:
+        NotAnEncoderError: their token vectors differ by more than :data:`PROOF_TOLERANCE`.
+    """
+    original, ours = open_graph(export), open_session(rewritten, export.parent)
+    for ids in texts[:PROOF_TEXTS]:
+        expected = run(original, ids)[0]
+        difference = np.abs(run(ours, ids)[0] - expected).max()
+        if not difference <= PROOF_TOLERANCE * np.abs(expected).max():
+            raise NotAnEncoderError(f"rewritten, it would give other vectors (by {difference:.3g})")
 
 
 def _read_layer(graph: "_Graph", output_norm: Norm, total: str) -> tuple[Layer, str] | None:
-    """The layer whose last sum is ``total``, and its input; None where ``total`` is the sum of embeddings."""
+    """The layer whose last sum is ``total``, and its input; None if ``total`` is the sum of embeddings."""
     found = graph.residual(total)
     if found is None:
         return None
@@ -129,34 +104,39 @@ def _read_attention(graph: "_Graph", context: str, source: str) -> tuple[Linear,
     return tuple(linears)
 
 
-def _read_positions(
-    model: onnx.ModelProto, graph: "_Graph", total: str, words: np.ndarray, config: dict[str, Any]
-) -> np.ndarray:
-    """What the embeddings add to a word at each position: computed by the exported graph itself, so that it does not
-    matter how the architecture counts positions."""
-    import onnxruntime
+def _read_positions(graph: "_Graph", total: str, words: np.ndarray, config: dict[str, Any]) -> np.ndarray:
+    """The vectors that the embeddings add to a word at each position: float32 [positions, hidden].
 
-    padding = config.get("pad_token_id") or 0
-    token = 1 if padding == 0 else 0
-    part = graph.part(model, total, rows={graph.word_table_name: token + 1})
-    session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
-    limit = config.get("max_position_embeddings", 0)
-    # RoBERTa and its kin begin to count after the padding token's id, and so read that many positions less.
-    for length in (limit, limit - padding - 1):
-        ids = np.full((1, length), token, np.int64)
-        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        try:
-            [sums] = session.run(None, {value.name: feeds[value.name] for value in session.get_inputs()})
-        except Exception:  # onnxruntime's errors have no base of their own; this one is an index out of range
-            continue
-        return sums[0] - words[token]
-    raise NotAnEncoderError(f"its embeddings cannot be computed for {limit} positions")
+    The exported graph itself computes them, so that it does not matter how the architecture counts positions.
+    """
+    # Some architectures do not count padding tokens as positions.
+    token = 1 if not config.get("pad_token_id") else 0
+    rows = {graph.word_table_name: token + 1}
+    length = _count_positions(graph, total, token, rows)
+    [sums] = run(graph.part([total], TensorProto.FLOAT, rows), [token] * length)
+    return sums[0] - words[token]
+
+
+def _count_positions(graph: "_Graph", total: str, token: int, rows: dict[str, int]) -> int:
+    """How many positions the model has: the rows of its position table, from that of the first position on.
+
+    RoBERTa and its kin begin behind the row of the padding token's id. The position table is the one that gives two equal tokens
+    rows which follow each other.
+    """
+    lookups = graph.lookups(total)
+    if lookups:
+        found = run(graph.part([ids for _, ids in lookups], TensorProto.INT64, rows), [token, token])
+        for (table, _), ids in zip(lookups, found, strict=True):
+            if np.array_equal(np.diff(ids), [[1]]):
+                return len(table) - int(ids[0, 0])
+    raise NotAnEncoderError("its embeddings look up no table by position")
 
 
 class _Graph:
     """An ONNX graph, read backwards."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
         self._nodes = {output: node for node in model.graph.node for output in node.output}
         self._initializers = {tensor.name: tensor for tensor in model.graph.initializer}
 
@@ -172,17 +152,21 @@ class _Graph:
         return name in self._initializers or (name in self._nodes and self._nodes[name].op_type == "Constant")
 
     def norm(self, name: str) -> tuple[Norm, str]:
-        """The layer normalization that gives ``name``, and its input."""
+        """The layer normalization that computes ``name``, and its input.
+
+        Raises:
+            NotAnEncoderError: another operation computes it.
+        """
         node = self._nodes.get(name)
         if node is None or node.op_type != "LayerNormalization" or len(node.input) < 3:
             raise NotAnEncoderError(
-                f"{name} is given by {node.op_type if node else 'an input'}, not LayerNormalization"
+                f"{name} is computed by {node.op_type if node else 'an input'}, not LayerNormalization"
             )
         epsilon = next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), 1e-5)
         return Norm(self.constant(node.input[1]), self.constant(node.input[2]), epsilon), node.input[0]
 
     def linear(self, name: str) -> tuple[Linear, str] | None:
-        """The linear layer that gives ``name``, and its input; None if ``name`` is given otherwise."""
+        """The linear layer that computes ``name``, and its input; None if another operation computes it."""
         add = self._nodes.get(name)
         if add is None or add.op_type != "Add":
             return None
@@ -196,7 +180,7 @@ class _Graph:
         return None
 
     def residual(self, name: str) -> tuple[Linear, str, str] | None:
-        """``name`` as the sum of a linear layer and a residual: the layer, its input, the residual."""
+        """The linear layer, its input and the residual whose sum is ``name``; None if it is another sum."""
         add = self._nodes.get(name)
         if add is None or add.op_type != "Add":
             return None
@@ -206,14 +190,22 @@ class _Graph:
         return None
 
     def behind(self, name: str, operator: str, through: frozenset[str] = _SHAPING) -> onnx.NodeProto:
-        """The nearest node of type ``operator`` behind ``name``, looking through operators of the types ``through``."""
+        """The nearest node of type ``operator`` behind ``name``, looking through operators of the types ``through``.
+
+        Raises:
+            NotAnEncoderError: there is none.
+        """
         for node in self._backwards(name, lambda node: node.op_type not in through):
             if node.op_type == operator:
                 return node
         raise NotAnEncoderError(f"there is no {operator} behind {name}")
 
     def linears_behind(self, name: str, count: int) -> list[tuple[Linear, str]]:
-        """The nearest linear layers behind ``name``, which must be ``count``, with their inputs."""
+        """The nearest linear layers behind ``name``, with their inputs.
+
+        Raises:
+            NotAnEncoderError: their number is not ``count``.
+        """
         found: dict[str, tuple[Linear, str]] = {}
 
         def stop(node: onnx.NodeProto) -> bool:
@@ -228,8 +220,8 @@ class _Graph:
             raise NotAnEncoderError(f"there are {len(found)} linear layers behind {name}, not {count}")
         return list(found.values())
 
-    def _backwards(self, name: str, stop) -> Iterator[onnx.NodeProto]:
-        """Nodes behind ``name``, nearest first; does not look behind a node for which ``stop`` holds."""
+    def _backwards(self, name: str, stop: Callable[[onnx.NodeProto], bool]) -> Iterator[onnx.NodeProto]:
+        """Nodes behind ``name``, nearest first; does not look behind a node for which ``stop`` returns true."""
         queue, seen = [name], {name}
         while queue:
             node = self._nodes.get(queue.pop(0))
@@ -252,21 +244,29 @@ class _Graph:
         """float32 [vocabulary, hidden]: the table that is looked up by ``input_ids``."""
         return self.constant(self.word_table_name)
 
-    def part(self, model: onnx.ModelProto, output: str, rows: dict[str, int]) -> onnx.ModelProto:
-        """The part of ``model`` that computes ``output``, with only the first ``rows[name]`` rows of the tables named."""
-        needed = {
-            value for node in self._backwards(output, lambda node: False) for value in (*node.input, *node.output)
-        }
+    def lookups(self, name: str) -> list[tuple[np.ndarray, str]]:
+        """The constant tables [rows, width] that are looked up behind ``name``, with the computed values that index them."""
+        nodes = [node for node in self._backwards(name, lambda node: False) if node.op_type == "Gather"]
+        tables = [(self.constant(node.input[0]), node.input[1]) for node in nodes]
+        return [(table, ids) for table, ids in tables if table is not None and table.ndim == 2 and ids in self._nodes]
+
+    def part(self, outputs: list[str], kind: int, rows: dict[str, int]) -> onnxruntime.InferenceSession:
+        """A session for the part of the graph that computes ``outputs``.
+
+        ``kind``: their ONNX data type. ``rows``: the number of rows to keep, by the names of the tables to shorten.
+        """
+        nodes = [node for output in outputs for node in self._backwards(output, lambda node: False)]
+        needed = {value for node in nodes for value in (*node.input, *node.output)}
         part = onnx.ModelProto()
-        part.ir_version = model.ir_version
-        part.opset_import.extend(model.opset_import)
+        part.ir_version = self._model.ir_version
+        part.opset_import.extend(self._model.opset_import)
         part.graph.name = "part"
-        part.graph.node.extend(node for node in model.graph.node if node.output[0] in needed)
-        part.graph.input.extend(value for value in model.graph.input if value.name in needed)
-        part.graph.output.append(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
+        part.graph.node.extend(node for node in self._model.graph.node if node.output[0] in needed)
+        part.graph.input.extend(value for value in self._model.graph.input if value.name in needed)
+        part.graph.output.extend(helper.make_tensor_value_info(output, kind, None) for output in outputs)
         for name, tensor in self._initializers.items():
-            if name in rows:
+            if name in rows and name in needed:
                 part.graph.initializer.append(numpy_helper.from_array(self.constant(name)[: rows[name]], name))
             elif name in needed:
                 part.graph.initializer.append(tensor)
-        return part
+        return open_graph(part.SerializeToString())

@@ -1,17 +1,20 @@
-"""Eight bits: the arithmetic of weights, and the nodes that give every token an int8 scale of its own.
+"""Eight bits: weights as int8, and the nodes that quantize activations to uint8 and multiply the two.
 
 onnxruntime's dynamic quantization takes one scale for a whole tensor, so that one token with a large value costs all others
-their precision (and, in a batch, one text the others). Here ``x`` [1, tokens, width] becomes
+their precision (and, in a batch, one text the others). :class:`TokenQuantizer` takes one scale a token instead:
+``x`` [1, tokens, width] becomes
 
     scale = max |x| / 127 along the last axis, values = round(x / scale) + 128 as uint8
 
-with one scale a token: from nothing but the token's own values, hence independent of what stands beside it.
+A token's scale depends on the token's own values alone, so a vector does not depend on the tokens beside it.
 """
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from typing import NamedTuple
 
+import numpy as np
+from onnx import TensorProto, helper
+
+from .encoder import Linear
 from .writer import Writer
 
 CONTRIB = "com.microsoft"
@@ -27,14 +30,24 @@ WEIGHT_LIMIT = 127
 TABLE_LIMIT = 127
 """A table is only looked up, never multiplied in integers: it may use all 8 bits."""
 
-TABLE_BYTES = 1 << 20
-"""In a graph that is quantized in place, lookup tables from this size on become int8."""
-
 MIDDLE = 128
 """Zero point of values of both signs."""
 
 LOW = 32
-"""Zero point of values that go hardly below zero, as behind GELU: seven eighths of the steps are left for the others."""
+"""Zero point of values that hardly go below zero, as behind GELU: seven eighths of the steps remain for positive ones."""
+
+
+class Quantized(NamedTuple):
+    """Names of a graph's values that stand for a quantized one."""
+
+    values: str
+    """uint8 [1, tokens, width]."""
+    scale: str
+    """float32 [1, tokens, 1], or a scalar."""
+    zero_point: str
+    """uint8, a scalar."""
+    per_token: bool
+    """True if each token has a scale; False if one scale holds for all tokens."""
 
 
 def quantize_columns(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,21 +69,35 @@ def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def look_up(writer: Writer, name: str, table: np.ndarray, ids: str) -> str:
-    """Rows ``ids`` of a table that is kept in int8: float32 [..., width]."""
+    """Write the nodes that look up rows ``ids`` of a table, kept in int8: float32 [..., width]."""
     values, scales = quantize_rows(table)
     rows = writer.node("Cast", writer.node("Gather", writer.constant(name, values), ids), to=TensorProto.FLOAT)
     return writer.node("Mul", rows, writer.node("Gather", writer.constant(f"{name}.scale", scales), ids))
 
 
-def multiply(writer: Writer, name: str, weight: np.ndarray, source: tuple[str, ...], bias: str = "") -> str:
-    """Quantized values, their scale and zero point (``source``) times an int8 copy of ``weight``: float32 [..., out].
+def quantize_text(writer: Writer, value: str) -> Quantized:
+    """Write the node that quantizes ``value`` [1, tokens, width] with one scale for all tokens."""
+    return Quantized(*writer.node_outputs("DynamicQuantizeLinear", 3, value), per_token=False)
 
-    A ``bias`` may only be given with a scalar scale: onnxruntime adds it before it multiplies by a scale for each row.
+
+def multiply(writer: Writer, name: str, weight: np.ndarray, source: Quantized, bias: str = "") -> str:
+    """``source`` times an int8 copy of ``weight`` [in, out], plus ``bias`` if it is given: float32 [..., out].
+
+    ``name``: that of the int8 weight in the graph. ``bias``: name of a value of the graph [out].
     """
-    values, scale, zero_point = source
     weights, scales = quantize_columns(weight)
-    inputs = [values, writer.constant(name, weights), scale, writer.constant(f"{name}.scale", scales), zero_point]
+    weights, scales = writer.constant(name, weights), writer.constant(f"{name}.scale", scales)
+    inputs = [source.values, weights, source.scale, scales, source.zero_point]
+    if bias and source.per_token:
+        # onnxruntime would add it before it multiplies by a scale for each token.
+        return writer.node("Add", writer.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB), bias)
     return writer.node("MatMulIntegerToFloat", *inputs, *(["", bias] if bias else []), domain=CONTRIB)
+
+
+def multiply_linear(writer: Writer, name: str, linear: Linear, source: Quantized) -> str:
+    """A linear layer with an int8 weight: float32 [..., out]."""
+    bias = "" if linear.bias is None else writer.constant(f"{name}.bias", linear.bias)
+    return multiply(writer, f"{name}.weight", linear.weight, source, bias)
 
 
 class TokenQuantizer:
@@ -83,10 +110,10 @@ class TokenQuantizer:
         self._tokens = writer.node("Shape", "input_ids", start=1, end=2)
         self._zero_points: dict[int, str] = {}
 
-    def quantize(self, value: str, below: float | None = None) -> tuple[str, str, str]:
-        """Names of the uint8 values, their scale [1, tokens, 1] and their zero point, for :func:`multiply`.
+    def quantize(self, value: str, below: float | None = None) -> Quantized:
+        """Write the nodes for one ``value``.
 
-        ``below``: how far ``value`` goes below zero at most, where that is known to be little.
+        ``below``: the most that ``value`` goes below zero, if that is known to be little.
         """
         writer = self._writer
         if below is None:
@@ -98,7 +125,8 @@ class TokenQuantizer:
             scale = writer.node("Max", scale, self._constant("least.low", max(below, 1e-6) / LOW))
         each = writer.node("Squeeze", scale, writer.constant("axes", np.array([0, 2])))
         values = writer.node("QuantizeLinear", value, each, self._zero_point(zero_point), axis=1)
-        return values, scale, writer.constant(f"zero_point.{zero_point}", np.array(zero_point, np.uint8))
+        zero_point = writer.constant(f"zero_point.{zero_point}", np.array(zero_point, np.uint8))
+        return Quantized(values, scale, zero_point, per_token=True)
 
     def _largest(self, value: str) -> str:
         """The largest of each token's values: [1, tokens, 1]."""
@@ -115,49 +143,3 @@ class TokenQuantizer:
             tensor = helper.make_tensor("value", TensorProto.UINT8, [1], [value])
             self._zero_points[value] = self._writer.node("ConstantOfShape", self._tokens, value=tensor)
         return self._zero_points[value]
-
-
-def quantize_in_place(model: onnx.ModelProto) -> None:
-    """Quantize the linear layers of any encoder's graph, and its large lookup tables, where they stand."""
-    graph = model.graph
-    opset = next(opset.version for opset in model.opset_import if opset.domain == "")
-    ranks = _ranks(model)
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    writer = Writer("quantized.")
-    quantizer = TokenQuantizer(writer, axes_as_input=opset >= 18)
-    sources: dict[str, tuple[str, ...]] = {}
-    for node in graph.node:
-        table = weights.get(node.input[0]) if node.input else None
-        weight = weights.get(node.input[1]) if len(node.input) > 1 else None
-        if node.op_type == "MatMul" and weight is not None and len(weight.dims) == 2 and ranks.get(node.input[0]) == 3:
-            if node.input[0] not in sources:
-                sources[node.input[0]] = quantizer.quantize(node.input[0])
-            multiply(writer, node.input[1], numpy_helper.to_array(weight), sources[node.input[0]])
-        elif node.op_type == "Gather" and table is not None and _is_large_table(table):
-            look_up(writer, node.input[0], numpy_helper.to_array(table), node.input[1])
-        else:
-            writer.nodes.append(node)
-            continue
-        writer.nodes[-1].output[0] = node.output[0]
-    used = {name for node in writer.nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    _replace(graph.node, writer.nodes)
-    _replace(graph.initializer, [*kept, *writer.constants.values()])
-    if not any(opset.domain == CONTRIB for opset in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
-
-
-def _is_large_table(tensor: TensorProto) -> bool:
-    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and len(tensor.raw_data) >= TABLE_BYTES
-
-
-def _ranks(model: onnx.ModelProto) -> dict[str, int]:
-    """Number of axes of each value, where it can be told."""
-    shapes = onnx.shape_inference.infer_shapes(model).graph.value_info
-    return {value.name: len(value.type.tensor_type.shape.dim) for value in shapes}
-
-
-def _replace(field, items: list) -> None:
-    copies = [type(item).FromString(item.SerializeToString()) for item in items]
-    del field[:]
-    field.extend(copies)

@@ -1,4 +1,4 @@
-"""Writing ONNX: a graph's nodes and constants in the order that they are called for, and its two files."""
+"""Writing ONNX: collects a graph's nodes and constants, and writes its two files."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ EXTERNAL_BYTES = 1024
 
 
 class Writer:
-    """Collects nodes and constants."""
+    """Collects the nodes and constants of a graph, in the order of the calls."""
 
     def __init__(self, prefix: str = "") -> None:
-        """``prefix``: what the names of all values begin with."""
+        """``prefix``: put before the names of all values."""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, TensorProto] = {}
         self._prefix = prefix
@@ -33,7 +33,7 @@ class Writer:
         return outputs
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        """Add a constant, once by that name; returns its name in the graph."""
+        """Add a constant unless there is one of that name; returns its name in the graph."""
         name = self._prefix + name
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
@@ -43,8 +43,8 @@ class Writer:
 def save(model: onnx.ModelProto, folder: Path) -> None:
     """Write ``model.onnx`` with its larger tensors in ``model.bin``, at page boundaries so that they can be mapped.
 
-    The word table comes first, and last what every text needs: the kernel reads ahead of what it is asked for, and after the
-    end of the file there is nothing to read. ``model`` loses its weights.
+    The word table comes first, and the weights that every text needs come last: the kernel reads on behind the pages that are
+    used, and behind the end of the file there is nothing to read. ``model`` loses its weights.
     """
     tensors = [tensor for tensor in model.graph.initializer if _to_bytes(tensor) >= EXTERNAL_BYTES]
     with (folder / "model.bin").open("wb") as file:
@@ -60,7 +60,7 @@ def save(model: onnx.ModelProto, folder: Path) -> None:
 
 
 def _to_bytes(tensor: TensorProto) -> int:
-    """Size of ``tensor`` in bytes, after seeing to it that its values are in ``raw_data``."""
+    """Size of ``tensor`` in bytes. Moves its values to ``raw_data``."""
     if not tensor.raw_data and tensor.data_type != TensorProto.STRING:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     return len(tensor.raw_data)

@@ -1,4 +1,4 @@
-"""Rewritings of an encoder that leave what it computes as it is, and make it cheaper to compute or to quantize."""
+"""Rewritings of an encoder that do not change what it computes, and make it cheaper to compute or to quantize."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,14 +14,14 @@ SMOOTHING = 0.5
 def fold_biases(encoder: Encoder, means: Sequence[np.ndarray] | None = None) -> Encoder:
     """Move biases to where they cost nothing.
 
-    A key's bias adds the same to all scores of a query, which softmax takes away again. A value's bias passes through the
-    attention unchanged, since its weights add up to one, and so can be added to the attention's output. What is added
-    together with a residual can be part of the residual already, if what else reads the residual subtracts it again: so the
-    feed-forward network's output loses its bias.
+    A key's bias adds the same to all scores of a query, which softmax cancels. A value's bias passes through the attention
+    unchanged, since its weights add up to one, so it moves into the bias of the attention's output. The bias of the
+    feed-forward network's output moves into the residual that it is added to, and the other reader of the residual, the
+    intermediate layer, subtracts it again.
 
     Args:
-        means: for each layer, the mean of each channel [hidden] that enters it. The residual is moved by it, so that the
-            channels are centred and take smaller int8 scales; the attention's output, which has a bias anyway, moves back.
+        means: for each layer, the mean of each channel [hidden] of its input. It is subtracted from the residual, so that the
+            channels are centred and take smaller int8 scales; the attention's output, which has a bias anyway, adds it again.
     """
     layers, shifts = [], []
     for index, layer in enumerate(encoder.layers):
@@ -48,10 +48,10 @@ def fold_biases(encoder: Encoder, means: Sequence[np.ndarray] | None = None) -> 
 
 
 def smooth(encoder: Encoder, attentions: Sequence[np.ndarray], feed_forwards: Sequence[np.ndarray]) -> Encoder:
-    """Even out the channels that enter attentions and feed-forward networks, and scale the weights behind in turn.
+    """Even out the channels that enter attentions and feed-forward networks, and scale the weights behind them inversely.
 
-    A few channels are many times as large as the others, and a token's largest magnitude decides its int8 scale, so that
-    little of it is left for the others (SmoothQuant, Xiao et al. 2023).
+    A few channels are many times as large as the others, and a token's largest magnitude decides its int8 scale, so the others
+    would have few of its steps (SmoothQuant, Xiao et al. 2023, https://arxiv.org/abs/2211.10438).
 
     Args:
         attentions: for each layer, the largest magnitude of each channel [hidden] that enters its attention.
@@ -76,7 +76,9 @@ def smooth(encoder: Encoder, attentions: Sequence[np.ndarray], feed_forwards: Se
 
 
 def _balance(magnitude: np.ndarray, linears: list[Linear]) -> np.ndarray:
-    """What to divide each channel by: its magnitude against that of the weights that read it."""
+    """Divisor of each channel [hidden]: its magnitude against that of the weights that read it (SmoothQuant, equation 4).
+
+    Scaled to a geometric mean of 1."""
     weights = np.max([np.abs(linear.weight).max(1) for linear in linears], axis=0)
     scale = np.maximum(magnitude, 1e-5) ** SMOOTHING / np.maximum(weights, 1e-5) ** (1 - SMOOTHING)
     return (scale / np.exp(np.log(scale).mean())).astype(np.float32)
