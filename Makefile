@@ -1,16 +1,16 @@
-# The front door: `make help` lists the targets. Each installs what it lacks and says what it does.
+# The front door: `make help` lists the targets. Each installs what is missing and says what it does.
+# macOS has GNU make 3.81, bash 3.2 and BSD tools: 3.81 ignores .SHELLFLAGS, so commands are chained by && and pipes set pipefail.
 .DEFAULT_GOAL := help
 SHELL := bash
-.SHELLFLAGS := -eu -o pipefail -c
 
 PYTHON ?= python3
-# The model of the local commands; `make deploy` deploys what cdk.json says.
+# The model of the local commands; `make deploy` deploys the model in cdk.json.
 MODEL ?= embedded
 PORT ?= 9000
-# More for the CDK CLI, such as CDK_ARGS="-c stage=prod".
+# Options of the CDK CLI, such as CDK_ARGS="-c stage=prod".
 CDK_ARGS ?=
 BENCH_ARGS ?=
-# For `make cost`, such as COST_ARGS="--cold 0.02 --speed 1.3".
+# Options of `make cost`, such as COST_ARGS="--cold 0.02 --speed 1.3".
 COST_ARGS ?=
 
 BIN := .venv/bin
@@ -19,8 +19,7 @@ export PYTHONUNBUFFERED := 1
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/' | \
-		while IFS=$$'\t' read -r target text; do printf '  make %-16s %s\n' "$$target" "$$text"; done
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- environments -----------------------------------------------------------------------------------------------------
 
@@ -32,11 +31,11 @@ help: ## List the targets
 	@$(BIN)/pip install --quiet --upgrade "pip>=26"
 	@touch $@
 
-# pip, with one word a package for its progress.
-PIP_INSTALL = $(BIN)/pip install --progress-bar off -r $< | \
+# Runs pip and prints the name of each package as it goes.
+PIP_INSTALL = set -o pipefail; $(BIN)/pip install --progress-bar off -r $< | \
 	awk '/^(Collecting|Processing) / { sub(".*/", "", $$2); sub("[][<>=!~;].*|-[0-9].*", "", $$2); printf "%s ", $$2; fflush() } END { print "" }'
 
-# One rule for both sets: what the export and deployment need, and what the tests add.
+# Two sets of packages: those of the export and the deployment, and those that the tests add.
 .venv/installed: requirements.txt runtime/requirements.txt constraints.txt | .venv/created
 	@echo "· installing requirements.txt (about a minute; torch is the largest part) …"
 	@$(PIP_INSTALL)
@@ -48,22 +47,22 @@ PIP_INSTALL = $(BIN)/pip install --progress-bar off -r $< | \
 	@touch $@
 
 .PHONY: constraints
-constraints: .venv/installed-tests ## Write constraints.txt from what is installed, after a change of a requirements file
-	@{ echo '# Exact versions of everything that requirements.txt and tests/requirements.txt drag in; written by `make constraints`.'; \
+constraints: .venv/installed-tests ## Write constraints.txt from the installed versions, after a change of a requirements file
+	@set -o pipefail; { echo '# Exact versions of all that requirements.txt and tests/requirements.txt install; written by `make constraints`.' && \
 		$(BIN)/pip freeze --exclude pip | sed 's/+cpu$$//'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
 
 CDK := infra/cli/node_modules/.bin/cdk
 
 $(CDK): infra/cli/package-lock.json .venv/installed
 	@echo "· installing the CDK CLI …"
-	@npm ci --prefix infra/cli --no-audit --no-fund --loglevel error
+	@$(BIN)/npm ci --prefix infra/cli --no-audit --no-fund --loglevel error
 	@touch $@
 
 # --- run it locally ---------------------------------------------------------------------------------------------------
 
 .PHONY: demo
 demo: .venv/installed ## From nothing to real vectors: build the embedded model, serve it, compare texts in several languages
-	@$(BIN)/python -m client.demo --model-dir "$$($(BIN)/python -m model_export -c model=$(MODEL))"
+	@folder="$$($(BIN)/python -m model_export -c model=$(MODEL))" && $(BIN)/python -m examples.demo --model-dir "$$folder"
 
 .PHONY: model
 model: .venv/installed ## Export, quantize and verify MODEL (default: embedded) into build/model
@@ -71,7 +70,8 @@ model: .venv/installed ## Export, quantize and verify MODEL (default: embedded) 
 
 .PHONY: serve
 serve: .venv/installed ## Serve MODEL on PORT (default: 9000)
-	@$(BIN)/python -m runtime.server --port $(PORT) --model-dir "$$($(BIN)/python -m model_export -c model=$(MODEL))"
+	@folder="$$($(BIN)/python -m model_export -c model=$(MODEL))" && \
+		$(BIN)/python -m runtime.server --port $(PORT) --model-dir "$$folder"
 
 # --- check it ---------------------------------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ bench: .venv/installed-tests ## Measure speed, cold start and memory beside peer
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: cost
-cost: .venv/installed ## Dollars a million tokens by memory size, from the committed measurements
+cost: .venv/installed ## Compute dollars per million tokens by memory size, from the committed measurements
 	@$(BIN)/python -m benchmarks.cost $(COST_ARGS)
 
 # --- deploy it --------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ bootstrap: $(CDK) ## Prepare your AWS account and region for the CDK, once
 	@$(CDK) bootstrap $(CDK_ARGS)
 
 .PHONY: deploy
-deploy: $(CDK) ## Deploy what cdk.json says to your AWS account (needs credentials and a container engine)
+deploy: $(CDK) ## Deploy to your AWS account as cdk.json says (needs credentials and Docker or podman)
 	@$(CDK) deploy $(CDK_ARGS)
 
 .PHONY: destroy
@@ -130,5 +130,5 @@ docs: .venv/installed ## Write docs/configuration.md from the options in the cod
 	@$(BIN)/python -m configuration.reference
 
 .PHONY: clean
-clean: ## Remove everything that was made, the Python environment too
+clean: ## Remove everything that make has made, the Python environment too
 	rm -rf .venv build cdk.out infra/cli/node_modules

@@ -1,7 +1,7 @@
-"""The CDK app: what ``cdk.json`` configures, as one stack.
+"""The CDK app: one stack, configured by ``cdk.json``.
 
-The artifact is made here rather than by ``cdk.json``'s ``build`` command: the CDK CLI does not hand the context to that one,
-so ``-c model=…`` and ``-c stage=…`` would build the wrong model.
+The artifact is made here and not by ``cdk.json``'s ``build`` command: the CDK CLI does not pass the context to that command, so
+``-c model=…`` and ``-c stage=…`` would build the wrong model.
 """
 
 import subprocess
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aws_cdk import App
 
-from configuration.configuration import Configuration, read_configuration
+from configuration.context import read_configuration
 from configuration.errors import ConfigurationError
-from configuration.settings import ModelSettings
+from configuration.groups import Configuration
 from infra.stack import EmbeddingsStack
 from model_export.artifact import locate
 from model_export.errors import ArtifactMissingError, ExportError
@@ -20,32 +20,32 @@ from runtime.engine.manifest import ArtifactError, check_file, read_manifest
 
 
 def artifact_for(configuration: Configuration) -> Path | None:
-    """The artifact that ``configuration`` asks for, made if it is absent; ``None`` where an existing image is deployed.
+    """Return the artifact that ``configuration`` names, made if it is absent; ``None`` if an existing image is deployed.
 
-    It is made in a process of its own, which reads the same context: torch has no place in this one.
+    A separate process makes it, from the same context, so that torch is not loaded into this one.
 
     Raises:
         ArtifactError: it is damaged.
     """
-    if configuration.ecr_repository:
+    if configuration.image.image:
         return None
-    model = configuration.group(ModelSettings)
     try:
-        artifact = locate(model)
+        artifact = locate(configuration.model)
     except ArtifactMissingError:
-        export = subprocess.run([sys.executable, "-m", "model_export"], stdout=sys.stderr)
+        # build/model/latest stays: it is the model that was last asked for by name, on this machine.
+        export = subprocess.run([sys.executable, "-m", "model_export", "--keep-latest"], stdout=sys.stderr)
         if export.returncode:
             sys.exit(export.returncode)
-        artifact = locate(model)
+        artifact = locate(configuration.model)
     check_files(artifact)
     return artifact
 
 
 def check_files(artifact: Path) -> None:
-    """Compare every file of ``artifact`` with its manifest, the weights too, which the function does not read in full.
+    """Compare every file of ``artifact`` with its manifest. The function does not do this for the weights.
 
     Raises:
-        ArtifactError: one is missing or differs; the message names it, and what to do.
+        ArtifactError: a file is missing or differs. The message names it, and the command that removes the artifact.
     """
     try:
         manifest = read_manifest(artifact)
@@ -56,7 +56,7 @@ def check_files(artifact: Path) -> None:
 
 
 def main() -> None:
-    """Synthesize the stack into the folder that the CDK CLI asks for."""
+    """Synthesize the stack into the folder that the CDK CLI chooses."""
     try:
         configuration = read_configuration()
         artifact = artifact_for(configuration)

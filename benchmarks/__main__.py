@@ -1,9 +1,10 @@
-"""``make bench``: this project beside its peers, warm and cold, into ``benchmarks/results`` and the README.
+"""``make bench``: measures this project beside its peers, warm and cold, and writes ``benchmarks/results``,
+docs/performance.md and the README's figures.
 
     python -m benchmarks           everything, in under ten minutes
-    python -m benchmarks --quick   the main peers, one thread, no container; writes nothing that is committed
+    python -m benchmarks --quick   the main peers, one thread, no container; prints the report and writes no file
 
-The model is the embedded one. What is measured runs in processes of their own; this one only asks and writes.
+The model is the embedded one. Each peer runs in its own process; this one starts them and collects the times.
 """
 
 import argparse
@@ -17,28 +18,28 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from . import cold, report, warm
-from .loads import loads
-from .peers import PEERS, QUICK, Paths
+from containers.tools import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
-RESULTS = PROJECT / "benchmarks" / "results"
+from . import RESULTS, cold, report, warm
+from .loads import loads
+from .peers import HANDLER, PEERS, QUICK, Paths
+
 SCRATCH = PROJECT / "build" / "benchmarks"
 MEMORY_MB = 1769
-"""The function's memory for cold starts in a container: one vCPU."""
+"""Memory of the container in which cold starts are measured; Lambda gives one vCPU with it."""
 
 _started = time.monotonic()
 
 
 def say(message: str) -> None:
-    """Progress, with the time since the start."""
+    """Print a line of progress with the seconds since the start."""
     print(f"{time.monotonic() - _started:5.0f} s  {message}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Measure, print the report, and unless ``--quick`` write it."""
+    """Measure and print the report; write it, too, unless ``--quick`` is given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="main peers, one thread, no container; commits nothing")
+    parser.add_argument("--quick", action="store_true", help="main peers, one thread, no container; writes no file")
     quick = parser.parse_args().quick
     python = _environment()
     paths = _make_paths(("balanced",) if quick else ("balanced", "fast", "exact"))
@@ -68,14 +69,12 @@ def main() -> int:
     (RESULTS / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
     (RESULTS / "bench.md").write_text(text)
     _draw(python)
-    say(f"written to {RESULTS.relative_to(PROJECT)}, and into the README")
+    say(f"written: {RESULTS.relative_to(PROJECT)}, docs/performance.md and the README's figures")
     return 0
 
 
 def _for_cost(results: dict) -> dict:
-    """The times that :mod:`benchmarks.cost` prices."""
-    from .peers import HANDLER
-
+    """Return the times that :mod:`benchmarks.cost` prices."""
     processes = results["cold"]["processes"]["ours"]["warm"]
     container = results["cold"]["container"]
     measured = processes["cpu_ms"] - processes["steps"]["first text"]
@@ -87,7 +86,7 @@ def _for_cost(results: dict) -> dict:
 
 
 def _draw(python: Path) -> None:
-    """The plots need matplotlib, which only the peers' environment has."""
+    """Draw the plots, which need matplotlib of the peers' environment, and write the documents."""
     script = (
         "import json; from pathlib import Path; from benchmarks import report; "
         "folder = Path('benchmarks/results'); results = json.loads((folder / 'bench.json').read_text()); "
@@ -101,11 +100,11 @@ def _draw(python: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    subprocess.run([sys.executable, "-m", "benchmarks.readme"], cwd=PROJECT, check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.publish"], cwd=PROJECT, check=True)
 
 
 def _environment() -> Path:
-    """Python of the peers' environment, which is laid over the project's; made if need be."""
+    """Return the Python of the peers' environment, which adds to the project's packages; make it if it is missing or old."""
     folder = SCRATCH / "venv"
     python = folder / "bin" / "python"
     requirements = PROJECT / "benchmarks" / "requirements.txt"
@@ -127,8 +126,8 @@ def _environment() -> Path:
 
 
 def _make_paths(precisions: tuple[str, ...]) -> Paths:
-    """What the peers load, made by a process whose memory and mapped files go away with it."""
-    say("making what the peers load")
+    """Make the files that the peers load, in a process that frees its memory and mapped files when it ends."""
+    say("making the files that the peers load")
     command = [sys.executable, "-m", "benchmarks.prepare", str(SCRATCH), *precisions]
     values = json.loads(subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE).stdout)
     artifacts = {precision: Path(path) for precision, path in values.pop("artifacts").items()}
@@ -143,7 +142,7 @@ def _token_counter(paths: Paths):
 
 
 def _plain_build(paths: Paths) -> Path:
-    """The int8 model in one file with ``tokenizer.json``, as a plain build ships them."""
+    """Return a folder with the int8 model in one file and ``tokenizer.json``, as a plain build ships them."""
     shutil.copy(paths.checkpoint / "tokenizer.json", paths.int8 / "tokenizer.json")
     return paths.int8
 

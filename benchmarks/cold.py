@@ -1,4 +1,4 @@
-"""Cold starts: from the start of a process, and of a container, to the first vector."""
+"""Measures cold starts: from the start of a process, and of a container, to the first vector."""
 
 import ctypes
 import json
@@ -10,27 +10,31 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from containers import base_image, emulator, image, podman
+from containers.emulator import FunctionContainer
+from containers.tools import PROJECT, ToolError
+
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 CHUNK = 512 * 1024
-"""What Lambda fetches of a container image at a time (Brooker et al., "On-demand Container Loading in AWS Lambda", 2023)."""
+"""Bytes of a container image that Lambda fetches at a time (Brooker et al., "On-demand Container Loading in AWS Lambda", 2023)."""
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""What runtime/Dockerfile sets."""
+"""The variables that runtime/Dockerfile sets."""
 
 
 def can_drop_page_cache() -> bool:
-    """Whether this process may have the kernel forget what it has read from disk."""
+    """True if this process may drop the kernel's page cache."""
     return os.access(DROP_CACHES, os.W_OK)
 
 
 def drop_page_cache() -> None:
+    """Drop the kernel's page cache, so that files are read from disk again."""
     os.sync()
     DROP_CACHES.write_text("1\n")
 
 
 def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], None]) -> dict:
-    """Ours and the plain build in turns, each in a fresh process on one CPU: milliseconds of the fastest run, with the page cache
-    warm and, where that is allowed, dropped."""
+    """Start ours and the plain build in turns, each in a fresh process on one CPU. Returns the figures of the fastest run by kind
+    ("ours", "plain") and page cache ("warm" and, where this process may drop it, "dropped"): milliseconds and megabytes."""
     results: dict = {"ours": {}, "plain": {}}
     for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
         runs: dict[str, list[dict]] = {"ours": [], "plain": []}
@@ -64,19 +68,16 @@ def _process(kind: str, folder: Path) -> dict:
 
 
 def _fastest(runs: list[dict]) -> dict:
-    """The least of each figure; of the steps, those of the run that took least in all."""
+    """Return the least of each figure, and the steps of the run whose steps took least in all."""
     best = min(runs, key=lambda run: sum(run["steps"].values()))
     return {"steps": best["steps"]} | {name: min(run[name] for run in runs) for name in best if name != "steps"}
 
 
 def container(artifact: Path, memory_mb: int, rounds: int, say: Callable[[str], None]) -> dict | None:
-    """The image, read-only and within the function's memory and CPU, through the runtime interface emulator; None where no
-    container can run."""
-    from tests.support import base_image, emulator, engine, image
-    from tests.support.tools import ToolError
-
+    """Start the image in turns, read-only and within the function's memory and CPU, through the runtime interface emulator.
+    Returns milliseconds and megabytes by page cache, or None where no container can run."""
     try:
-        engine.podman("info")
+        podman.run("info")
         base_image.ensure()
         emulator.ensure()
         name = image.build(artifact, "serverless-embeddings-bench")
@@ -100,8 +101,6 @@ def container(artifact: Path, memory_mb: int, rounds: int, say: Callable[[str], 
 
 
 def _container_start(name: str, memory_mb: int) -> dict:
-    from tests.support.emulator import FunctionContainer
-
     with FunctionContainer(name, memory_mb) as function:
         # The emulator starts the function's process when the first event comes.
         started = time.perf_counter()
@@ -122,12 +121,9 @@ def _container_start(name: str, memory_mb: int) -> dict:
 
 
 def _image_reads(name: str, memory_mb: int) -> dict:
-    """What of the image's files is in the page cache after the first answer: bytes, and distinct chunks that Lambda would
-    fetch."""
-    from tests.support import engine
-    from tests.support.emulator import FunctionContainer
-
-    root = Path(engine.podman("image", "mount", name).strip())
+    """Return how much of the image is in the page cache after the first answer: megabytes, and the distinct chunks that Lambda
+    would fetch."""
+    root = Path(podman.run("image", "mount", name).strip())
     try:
         with FunctionContainer(name, memory_mb) as function:
             drop_page_cache()
@@ -135,7 +131,7 @@ def _image_reads(name: str, memory_mb: int) -> dict:
             paths = list(_regular_files(root))
             size, files = sum(path.stat().st_size for path in paths), list(_resident(paths))
     finally:
-        engine.podman("image", "unmount", name)
+        podman.run("image", "unmount", name)
     return {
         "image_mb": size / 1e6,
         "image_read_mb": sum(pages * mmap.PAGESIZE for pages, _ in files) / 1e6,
@@ -152,8 +148,8 @@ def _regular_files(root: Path) -> Iterator[Path]:
 
 
 def _resident(paths: Iterable[Path]) -> Iterator[tuple[int, float]]:
-    """Of each file, its pages in the page cache and the chunks that they lie in; small files share chunks, so that one counts
-    by its size."""
+    """Yield for each file its pages in the page cache and the chunks that hold them. Small files share chunks, so each counts as
+    the part of a chunk that it fills."""
     for path in paths:
         pages = _pages(path)
         touched = {index * mmap.PAGESIZE // CHUNK for index, state in enumerate(pages) if state & 1}
@@ -161,7 +157,7 @@ def _resident(paths: Iterable[Path]) -> Iterator[tuple[int, float]]:
 
 
 def _pages(path: Path) -> bytes:
-    """One byte a page of the file, its lowest bit set if the page is in the page cache (mincore(2))."""
+    """Return one byte for each page of the file, its lowest bit set if the page is in the page cache (mincore(2))."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
         vector = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
         address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))

@@ -17,36 +17,28 @@ steps: dict[str, float] = {}
 
 
 def step(name: str) -> None:
-    """Book the CPU time since the last step; what else runs on the machine does not lengthen it."""
+    """Record the CPU time since the last step, which other processes do not lengthen."""
     steps[name] = time.process_time() * 1000 - sum(steps.values())
 
 
+STEPS = {"manifest": "manifest and hashes", "tokenizer": "load tokenizer", "session": "create session"}
+"""The names in the report of the engine's steps."""
+
+
 def ours(folder: str):
-    """The Lambda handler, its loading taken apart; returns a function that embeds a text of so many tokens or ``TEXT``."""
+    """Load the Lambda handler; returns a function that embeds a text."""
     from runtime.aws.startup import load
-    from runtime.engine import engine as engines
     from runtime.settings import Settings
 
     step("import runtime")
-
-    def timed(function, name: str):
-        def call(*arguments):
-            step("manifest and hashes")
-            result = function(*arguments)
-            step(name)
-            return result
-
-        return call
-
-    engines.Tokenizer = timed(engines.Tokenizer, "load tokenizer")
-    engines._load_session = timed(engines._load_session, "create session")
-    handle = load(Settings(model_dir=folder, log_level="ERROR", threads=1))
+    settings = Settings(model_dir=folder, log_level="ERROR")
+    handle = load(settings, threads=1, on_step=lambda name: step(STEPS[name]))
     step("application")
     return lambda text: handle({"inputs": text, "truncate": True})
 
 
 def plain(folder: str):
-    """The usual way, with one thread; returns the same."""
+    """Load the model in the usual way, with one thread; returns a function that embeds a text."""
     import numpy
     import onnxruntime
     from tokenizers import Tokenizer

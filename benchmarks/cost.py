@@ -1,13 +1,13 @@
-"""``make cost``: what a million tokens costs, from the measured times.
+"""``make cost``: computes the price of a million tokens from the measured times.
 
-The model, in words. A request costs its share of a million requests, and the function's memory for as long as it runs, billed by
-the millisecond; a cold one is billed for the init phase as well. CPU comes with memory: 1,769 MB is one vCPU
+The model: a request costs its share of the price of a million requests, and the function's memory for as long as it runs, billed
+by the millisecond; a cold one is billed for the init phase as well. CPU comes with memory: 1,769 MB is one vCPU
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). Below that a request takes as much longer as the
-function has less of a CPU. Above, the threads that the CPUs allow share it by Amdahl's law, with the serial share that the
-measurements with one and two threads give; more than two were not measured.
+function has less of a CPU. Above, as many threads as there are vCPUs share it by Amdahl's law, with the serial share that follows
+from the measurements with one and two threads; more than two were not measured.
 
-What it cannot know is how fast a vCPU of Lambda is beside the machine of the measurements: ``--speed`` says how many times as
-long a request takes there (1 by default; one call of a deployed function tells), and ``--arm-speed`` the same for Graviton.
+The model does not know the speed of Lambda's vCPUs. ``--speed`` says how many times as long a request takes there as on the
+machine of the measurements (1 by default; measure one call of a deployed function), ``--arm-speed`` the same for Graviton.
 """
 
 import argparse
@@ -18,28 +18,29 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.prices import COMPUTE, USD_PER_REQUEST
+from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 
-RESULTS = Path(__file__).parent / "results"
+from . import RESULTS
+
 VCPU_MB = 1769
 MEMORY_SIZES = (512, 768, 1024, 1536, 1769, 2048, 2654, 3008, 3538, 5307, 7076, 8845, 10240)
 COLD_SHARE = 0.1
 
 FREE_GB_SECONDS, FREE_REQUESTS = 400_000, 1_000_000
-"""A month, for good: https://aws.amazon.com/lambda/pricing/ as of 2025-08."""
+"""Free in each month, without an end: https://aws.amazon.com/lambda/pricing/ as of 2025-08."""
 HOURS_A_MONTH = 730
 
 OPENAI_USD = 0.02
 """text-embedding-3-small, a million tokens: https://platform.openai.com/docs/pricing as of 2025-08."""
 SERVER = "t3.medium, always on"
 SERVER_USD = 0.0416 * HOURS_A_MONTH + 8 * 0.08
-"""A month of the smallest usual instance that holds TEI and a model (2 vCPUs, 4 GB) with 8 GB of gp3:
+"""A month of t3.medium (2 vCPUs, 4 GB, enough for TEI and a small model) with 8 GB of gp3 storage:
 https://aws.amazon.com/ec2/pricing/on-demand/ and https://aws.amazon.com/ebs/pricing/, us-east-1, as of 2025-08."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds on the machine of the measurements."""
+    """Measured times in seconds."""
 
     one_thread: float
     """A warm request, with one thread."""
@@ -47,19 +48,19 @@ class Times:
     init: float
     """From the start of the process until it can answer, on one CPU."""
     tokens: int
-    """In a request."""
+    """Tokens of a request."""
 
     @property
     def serial_share(self) -> float:
-        """The part of a request that more threads do not shorten (Amdahl), from the times with one and two."""
+        """The part of a request that more threads do not shorten (Amdahl's law), from the times with one and two: 0 to 1."""
         return min(1.0, max(0.0, 2 * self.two_threads / self.one_thread - 1))
 
     def warm(self, vcpus: float) -> float:
-        """Seconds of a warm request with so many vCPUs."""
+        """Return the seconds of a warm request with this many vCPUs."""
         return self._on(vcpus, self.one_thread, self.serial_share)
 
     def cold_init(self, vcpus: float) -> float:
-        """Seconds of the init phase, which is serial, with so many vCPUs."""
+        """Return the seconds of the init phase, which is serial, with this many vCPUs."""
         return self._on(vcpus, self.init, 1.0)
 
     @staticmethod
@@ -71,7 +72,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Row:
-    """One memory size on one architecture."""
+    """Times and prices of one memory size on one architecture."""
 
     architecture: str
     memory_mb: int
@@ -83,7 +84,7 @@ class Row:
 
 
 def row(times: Times, architecture: str, memory_mb: int, cold_share: float = COLD_SHARE, speed: float = 1.0) -> Row:
-    """What ``times`` cost at ``memory_mb``, with ``cold_share`` of all requests cold (0 to 1)."""
+    """Price ``times`` at ``memory_mb``, with ``cold_share`` of all requests cold (0 to 1) and all times multiplied by ``speed``."""
     vcpus = memory_mb / VCPU_MB
     warm, init = times.warm(vcpus) * speed, times.cold_init(vcpus) * speed
     gb_seconds = memory_mb / 1024 * (_billed(warm) + cold_share * _billed(init))
@@ -100,12 +101,12 @@ def row(times: Times, architecture: str, memory_mb: int, cold_share: float = COL
 
 
 def _billed(seconds: float) -> float:
-    """Lambda bills by the millisecond, rounded up."""
+    """Round seconds up to milliseconds, as Lambda bills them."""
     return math.ceil(round(seconds * 1000, 6)) / 1000
 
 
 def rows(times: Times, cold_share: float, speeds: dict[str, float]) -> list[Row]:
-    """All memory sizes on both architectures."""
+    """Price all memory sizes on both architectures."""
     return [
         row(times, architecture, size, cold_share, speed)
         for architecture, speed in speeds.items()
@@ -114,7 +115,7 @@ def rows(times: Times, cold_share: float, speeds: dict[str, float]) -> list[Row]
 
 
 def recommended(candidates: Iterable[Row], tolerance: float = 0.02) -> Row:
-    """The fastest of those that cost at most ``tolerance`` more than the cheapest."""
+    """Return the fastest row of those that cost at most ``tolerance`` (a share) more than the cheapest."""
     candidates = list(candidates)
     cheapest = min(candidate.usd_per_million_tokens for candidate in candidates)
     affordable = [one for one in candidates if one.usd_per_million_tokens <= cheapest * (1 + tolerance)]
@@ -122,31 +123,31 @@ def recommended(candidates: Iterable[Row], tolerance: float = 0.02) -> Row:
 
 
 def break_even(ours: Row, monthly_usd: float) -> float:
-    """Million tokens a month above which something at ``monthly_usd`` is cheaper, the free tier included."""
+    """Return the million tokens a month above which a service at ``monthly_usd`` is cheaper; our free tier is counted."""
     return ours.free_million_tokens + monthly_usd / ours.usd_per_million_tokens
 
 
 PROOF_OF_CONCEPT = Times(one_thread=0.3 * 1638 / VCPU_MB, two_threads=0.3, init=3.7 * 1638 / VCPU_MB, tokens=600)
-"""Its claim: 300 ms warm and 4 s cold for 600 tokens, $0.03 a million at 10% cold. Those figures imply about 1.6 GB, so its
-times are put down as those of that share of a vCPU."""
+"""A proof of concept of TEI in Lambda that claims 300 ms warm and 4 s cold for 600 tokens, and $0.03 a million at 10% cold. These
+figures imply about 1.6 GB, so its times are taken as those of that share of a vCPU."""
 PROOF_OF_CONCEPT_MB = 1638
 
 
 def read_times(path: Path, tokens: int) -> Times:
-    """The times in ``bench.json`` for requests of so many tokens."""
+    """Read the times of requests with this many tokens from ``bench.json``."""
     bench = json.loads(path.read_text())
     one, two = (bench["handler"][threads][str(tokens)] / 1000 for threads in ("1", "2"))
     return Times(one_thread=one, two_threads=two, init=bench["cold"]["init_ms"] / 1000, tokens=tokens)
 
 
 def report(times: dict[int, Times], cold_share: float, speeds: dict[str, float]) -> Iterator[str]:
-    """The section of the report, line by line, in Markdown; ``times`` by tokens a request, of which the longest is priced."""
+    """Yield the report on cost, line by line, in Markdown. ``times`` are by tokens of a request; the longest is priced in full."""
     longest = times[max(times)]
     table = rows(longest, cold_share, speeds)
     best = recommended(one for one in table if one.architecture == "x86_64")
     yield f"Requests of one text with {longest.tokens} tokens, {cold_share:.0%} of them cold, list prices of us-east-1 (2025-08), the init"
     yield "phase and the request charge included. `arm64` is priced with the times measured on x86-64; it was not timed."
-    yield "A size that the model does not fit in is refused when it is synthesized (`infra/memory.py`)."
+    yield "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
     yield ""
     yield "| memory (MB) | vCPUs | warm (ms) | init (ms) | $ / M tokens, x86_64 | $ / M tokens, arm64 | free M tokens a month |"
     yield "|---:|---:|---:|---:|---:|---:|---:|"
@@ -162,8 +163,8 @@ def report(times: dict[int, Times], cold_share: float, speeds: dict[str, float])
     yield ""
     yield (
         f"**{best.memory_mb:,} MB** is the default: up to one vCPU a token costs the same whatever the memory, since a request "
-        "takes as much longer as it has less CPU; of those sizes it is the fastest. More memory is faster, and dearer by what "
-        "two threads do not share."
+        "takes as much longer as it has less CPU; of those sizes it is the fastest. More memory is faster, but costs more, since "
+        "two threads do not halve the time."
     )
     yield ""
     yield from _shorter_requests(times, best.memory_mb, cold_share, speeds["x86_64"])
@@ -172,7 +173,7 @@ def report(times: dict[int, Times], cold_share: float, speeds: dict[str, float])
 
 
 def _shorter_requests(times: dict[int, Times], memory_mb: int, cold_share: float, speed: float) -> Iterator[str]:
-    yield f"Shorter texts cost more a token, for each request has its fee and its share of cold starts (at {memory_mb:,} MB, x86_64):"
+    yield f"Shorter texts cost more a token, since each request has its fee and its share of cold starts (at {memory_mb:,} MB, x86_64):"
     yield ""
     yield "| tokens a request | warm (ms) | $ / M tokens | free M tokens a month |"
     yield "|---:|---:|---:|---:|"
@@ -183,11 +184,11 @@ def _shorter_requests(times: dict[int, Times], memory_mb: int, cold_share: float
 
 def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
     proof = row(PROOF_OF_CONCEPT, "x86_64", PROOF_OF_CONCEPT_MB, cold_share)
-    yield "| beside it | $ / M tokens | cheaper than this above |"
+    yield "| for comparison | $ / M tokens | cheaper than this service above |"
     yield "|---|---:|---:|"
     yield f"| this service, {ours.memory_mb:,} MB x86_64 | {ours.usd_per_million_tokens:.4f} | |"
     yield (
-        f"| the proof of concept (TEI in Lambda, {PROOF_OF_CONCEPT_MB:,} MB as its figures imply) "
+        f"| a proof of concept of TEI in Lambda (claims 300 ms warm, 4 s cold for 600 tokens: {PROOF_OF_CONCEPT_MB:,} MB) "
         f"| {proof.usd_per_million_tokens:.4f} | {_never_or(proof.usd_per_million_tokens, ours)} |"
     )
     yield f"| OpenAI text-embedding-3-small | {OPENAI_USD:.4f} | {_never_or(OPENAI_USD, ours)} |"
@@ -196,12 +197,12 @@ def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
     yield ""
     yield (
         f"At that volume the server would have to keep up with {volume * 1e6 / HOURS_A_MONTH / 3600:,.0f} tokens a second on "
-        "average, day and night; what its peaks need, and a second one for when it fails, is not in its price."
+        "average, day and night. Its price has no reserve for peaks, and no second server for when it fails."
     )
 
 
 def _never_or(usd_per_million: float, ours: Row) -> str:
-    """The monthly volume from which a price without a free tier beats ours with it."""
+    """Return the monthly volume above which a price without a free tier is lower than ours with it, in words."""
     if usd_per_million >= ours.usd_per_million_tokens:
         return "never"
     # The free tokens are paid for by the dearer price of those above them.
@@ -210,7 +211,7 @@ def _never_or(usd_per_million: float, ours: Row) -> str:
 
 
 def plot(table: list[Row], path: Path) -> None:
-    """Dollars a million tokens against memory, as SVG; needs matplotlib, which only the benchmarks' environment has."""
+    """Draw dollars a million tokens against memory, as SVG; needs matplotlib, which only the peers' environment has."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -230,7 +231,7 @@ def plot(table: list[Row], path: Path) -> None:
 
 
 def main() -> int:
-    """Print the report, and write it with its figures into ``benchmarks/results``."""
+    """Print the report. With the default shares and speeds, write it and its figures into ``benchmarks/results`` too."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__.split("\n")[0])
     parser.add_argument(
         "--cold", type=float, default=COLD_SHARE, help="share of requests that are cold, 0 to 1 (%(default)s)"
@@ -241,6 +242,7 @@ def main() -> int:
     parser.add_argument("--arm-speed", type=float, default=1.0, help="the same on arm64 (%(default)s)")
     parser.add_argument("--plot", action="store_true", help="draw cost.svg too (needs matplotlib)")
     options = parser.parse_args()
+    assumed = (options.cold, options.speed, options.arm_speed)
     if not 0 <= options.cold <= 1 or options.speed <= 0 or options.arm_speed <= 0:
         parser.error("--cold is a share from 0 to 1, --speed and --arm-speed are above 0")
     bench = RESULTS / "bench.json"
@@ -251,6 +253,8 @@ def main() -> int:
     speeds = {"x86_64": options.speed, "arm64": options.arm_speed}
     text = "\n".join(report(times, options.cold, speeds)) + "\n"
     print(text)
+    if assumed != (COLD_SHARE, 1.0, 1.0):
+        return 0
     table = rows(times[512], options.cold, speeds)
     (RESULTS / "cost.md").write_text(text)
     (RESULTS / "cost.json").write_text(json.dumps([asdict(one) for one in table], indent=1) + "\n")

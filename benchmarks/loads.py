@@ -1,11 +1,11 @@
-"""What is embedded: texts of known length, the same for everyone who is measured."""
+"""The texts that are embedded: of known lengths, and the same for every peer."""
 
 from collections.abc import Callable, Iterator
 
 from model_export.texts import TEXTS
 
 LENGTHS = (16, 128, 512)
-"""Tokens of a short text, a paragraph, and a text as long as the model reads."""
+"""Tokens of a short text, a paragraph, and the longest text that the model reads."""
 
 BATCH_LENGTHS = tuple(8 * step for step in range(1, 33))
 """Tokens of each text in the mixed batch of 32: 8 to 256."""
@@ -14,7 +14,7 @@ BATCH = "batch"
 
 
 def loads(count_tokens: Callable[[str], int]) -> dict[str, list[str]]:
-    """The texts of each load by its name: a length in tokens, or :data:`BATCH`."""
+    """Return the texts of each load by its name: a length in tokens, or :data:`BATCH`."""
     source = "passage: " + " ".join(TEXTS) * 2
     return {str(length): [_text(source, length, count_tokens)] for length in LENGTHS} | {
         BATCH: [
@@ -24,12 +24,12 @@ def loads(count_tokens: Callable[[str], int]) -> dict[str, list[str]]:
 
 
 def _shuffled(lengths: tuple[int, ...]) -> Iterator[int]:
-    """Long and short ones mixed, the same way each time."""
+    """Mix long and short ones, the same way each time."""
     return (lengths[index * 7 % len(lengths)] for index in range(len(lengths)))
 
 
 def _text(source: str, length: int, count_tokens: Callable[[str], int]) -> str:
-    """The longest beginning of ``source`` that has at most ``length`` tokens, special tokens included."""
+    """Return the longest beginning of ``source`` with at most ``length`` tokens, special tokens included."""
     low, high = 1, len(source)
     while low < high:
         middle = (low + high + 1) // 2

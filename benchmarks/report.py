@@ -1,18 +1,16 @@
-"""What was measured, for people: Markdown, a plot, and the README's sections between their markers."""
+"""Turns the measurements into Markdown tables and a plot."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from .loads import BATCH, BATCH_LENGTHS, LENGTHS
 from .peers import BALANCED, FP32, HANDLER, TORCH
 
-README = Path(__file__).resolve().parents[1] / "README.md"
 LOADS = {str(length): f"{length} tokens" for length in LENGTHS} | {BATCH: f"batch of {len(BATCH_LENGTHS)}"}
 
 
 def markdown(results: dict) -> str:
-    """The report."""
+    """Return the whole report on speed, cold starts and memory."""
     return "\n".join(_lines(results)) + "\n"
 
 
@@ -44,7 +42,7 @@ def _warm_table(peers: dict, threads: int) -> Iterator[str]:
 
 
 def targets(results: dict) -> list[tuple[str, float, str, bool]]:
-    """What was aimed at: its name, the figure, the aim, and whether it is met."""
+    """Return each target: its name, the measured figure, the required one, and whether it is met."""
     warm = results["warm"]["1"]
     ours, handler, fp32, torch = (warm[peer] for peer in (BALANCED, HANDLER, FP32, TORCH))
     cold = {kind: figures["warm"] for kind, figures in results["cold"]["processes"].items()}
@@ -75,12 +73,11 @@ def targets(results: dict) -> list[tuple[str, float, str, bool]]:
 
 
 def _targets(results: dict) -> Iterator[str]:
-    yield "| aim | measured | aimed at | met |"
+    yield "| target | measured | required | met |"
     yield "|---|---:|---:|:---:|"
     for name, value, aim, met in targets(results):
-        yield f"| {name} | {value:.0f} | {aim} | {'yes' if met else '**no**'} |".replace(
-            f"| {value:.0f} |", f"| {value:.0f} |" if value >= 100 else f"| {value:.3g} |"
-        )
+        shown = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        yield f"| {name} | {shown} | {aim} | {'yes' if met else '**no**'} |"
 
 
 def _cold_tables(results: dict) -> Iterator[str]:
@@ -107,7 +104,7 @@ def _cold_tables(results: dict) -> Iterator[str]:
     yield f"The image through the runtime interface emulator, read-only, with one CPU's share and {container['memory_limit_mb']:,} MB (milliseconds by the clock):"
     yield ""
     kinds = [kind for kind in ("warm", "dropped") if kind in container]
-    yield "| page cache | first answer | of it: init | of it: the request | second answer | peak memory (MB) |"
+    yield "| page cache | first answer | init phase in it | request in it | second answer | peak memory (MB) |"
     yield "|---|---:|---:|---:|---:|---:|"
     for kind in kinds:
         run = container[kind]
@@ -115,12 +112,12 @@ def _cold_tables(results: dict) -> Iterator[str]:
         yield f"| {kind} | {' | '.join(f'{run[name]:.0f}' for name in names)} |"
     if "image_chunks" in container:
         yield ""
-        yield f"Of the image's {container['image_mb']:.0f} MB, {container['image_read_mb']:.0f} MB were read before the first answer, in {container['image_chunks']} distinct chunks of 512 KiB, which is how"
-        yield "Lambda fetches an image."
+        yield f"Of the image's {container['image_mb']:.0f} MB, {container['image_read_mb']:.0f} MB were read before the first answer, in {container['image_chunks']} distinct chunks of 512 KiB, the unit in"
+        yield "which Lambda fetches an image."
 
 
 def plot(results: dict, path: Path) -> None:
-    """Latency against tokens, one thread, as SVG."""
+    """Draw latency against tokens with one thread, as SVG; needs matplotlib, which only the peers' environment has."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -136,14 +133,3 @@ def plot(results: dict, path: Path) -> None:
     axes.legend(fontsize=7)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
-
-
-def write_readme(sections: dict[str, str]) -> None:
-    """Put each text between the README's markers of that name, ``<!-- name -->`` and ``<!-- end of name -->``."""
-    readme = README.read_text()
-    for name, text in sections.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
-        readme, count = re.subn(pattern, lambda found: f"{found[1]}{text}{found[2]}", readme, flags=re.DOTALL)  # noqa: B023
-        if count != 1:
-            raise ValueError(f"{README} must have the markers of {name!r} once")
-    README.write_text(readme)

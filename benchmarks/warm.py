@@ -1,4 +1,4 @@
-"""Warm speed: all peers side by side, each in its own process, in turns, so that what else the machine does hits all alike."""
+"""Measures warm speed: all peers in turns, each in its own process, so that other load on the machine slows all alike."""
 
 import json
 import os
@@ -7,23 +7,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from containers.tools import PROJECT
+
 from .loads import BATCH
 from .peers import Paths
 
-PROJECT = Path(__file__).resolve().parents[1]
 TOKENS_A_TURN = 1536
 """A turn repeats a load until it has embedded about this many tokens."""
 
 
 class Worker:
-    """A peer in a process of its own; a context manager."""
+    """A peer in its own process; a context manager."""
 
     def __init__(self, python: Path, peer: str, threads: int, paths: Paths) -> None:
         self.peer = peer
         values = json.dumps(asdict(paths), default=str)
-        # Each peer is told its threads through its own API; these are for what it drags in.
+        # Each peer sets its threads through its own API; these variables set those of its dependencies.
         env = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-        # A machine may pin OpenBLAS to the instructions of an old CPU; a measurement wants its own choice.
+        # A machine may pin OpenBLAS to the instructions of an old CPU; here OpenBLAS shall choose.
         env = {name: value for name, value in env.items() if not name.startswith("OPENBLAS_")}
         command = [str(python), "-m", "benchmarks.worker", peer, str(threads), values]
         self._process = subprocess.Popen(
@@ -37,14 +38,14 @@ class Worker:
         )
 
     def wait(self) -> str | None:
-        """Wait until it is loaded; the reason if it cannot be."""
+        """Wait until the peer is loaded. Returns None, or the reason why it cannot be loaded."""
         if self._process.stdout.readline().strip() == "ready":
             return None
         message = self._process.stderr.read().strip().splitlines()
-        return message[-1] if message else "it ended without a word"
+        return message[-1] if message else "its process ended without a message"
 
     def measure(self, texts: list[str], repetitions: int) -> tuple[float, float]:
-        """Milliseconds by the clock and of CPU, of the fastest repetition."""
+        """Return the milliseconds of the fastest repetition: by the clock, and of CPU."""
         print(json.dumps([texts, repetitions]), file=self._process.stdin, flush=True)
         return tuple(json.loads(self._process.stdout.readline()))
 
@@ -66,9 +67,9 @@ def measure(
     rounds: int,
     say: Callable[[str], None],
 ) -> dict[str, dict[str, float] | str]:
-    """Milliseconds by peer and load, the fastest of all turns; for a peer that cannot run, the reason.
+    """Measure all peers. Returns milliseconds by peer and load, the fastest of all turns; for a peer that cannot run, the reason.
 
-    With one thread, the time is that of the CPU, which other processes do not lengthen as they do the clock's.
+    With one thread it is CPU time, which other processes lengthen less than the time by the clock.
     """
     results: dict[str, dict[str, float] | str] = {}
     workers = []

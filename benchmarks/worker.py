@@ -1,4 +1,4 @@
-"""A process that measures one peer, when it is asked to:
+"""A process that measures one peer at each request:
 
     python -m benchmarks.worker PEER THREADS PATHS
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 
 def main(peer: str, threads: str, paths: str) -> None:
-    """Serve requests until the input ends."""
+    """Load the peer and measure it for each line of standard input, until it ends."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a peer prints goes with its messages
+    os.dup2(2, 1)  # a peer's own output goes to standard error
     from .peers import PEERS, Paths
 
     values = json.loads(paths)
@@ -30,7 +30,7 @@ def main(peer: str, threads: str, paths: str) -> None:
 
 
 def measure(embed, texts: list[str], repetitions: int) -> tuple[float, float]:
-    """Milliseconds of the fastest of some calls, by the clock and of CPU."""
+    """Return the milliseconds of the fastest call: by the clock, and of CPU."""
     walls, cpus = [], []
     for _ in range(repetitions):
         wall, cpu = time.perf_counter(), time.process_time()

@@ -1,5 +1,5 @@
-"""The one error of the configuration."""
+"""The error of the configuration."""
 
 
 class ConfigurationError(Exception):
-    """A configuration value is wrong: the message names its key, its value and what is allowed."""
+    """A configuration value is wrong. The message names the key, its value and what is allowed, one mistake a line."""

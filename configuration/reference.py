@@ -1,75 +1,74 @@
-"""Writes docs/configuration.md from the options themselves: ``python -m configuration.reference`` (``make docs``)."""
+"""Writes docs/configuration.md from the options in the code: ``python -m configuration.reference`` (``make docs``)."""
 
 import json
 import re
 import sys
 from typing import get_args
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
-from .options import Access, Compute, Deployment, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
-from .settings import PROJECT, ModelSettings
+from . import PROJECT
+from .groups import GROUPS
+from .options import Options
 
-GROUPS: dict[str, type[BaseModel]] = {
-    "Model": ModelSettings,
-    "Size": Compute,
-    "Image": Image,
-    "API": Serving,
-    "Access": Access,
-    "Logs": Logs,
-    "Network": Network,
-    "Change": Traffic,
-    "Warm-up": WarmUp,
-    "Monitoring": Monitoring,
-    "Stack": Deployment,
-}
 PAGE = PROJECT / "docs" / "configuration.md"
 INTRODUCTION = """# Configuration
 
-<!-- Written by `make docs` from configuration/settings.py and configuration/options.py. -->
+<!-- Written by `make docs` from configuration/groups.py. -->
 
-`cdk.json`'s `context` holds the configuration. Change it there, or for one run on the command line, where any key can be
-overridden: `cdk deploy -c memory_mb=3008 -c auth=api_key`. A key that is left out, `null` or empty is not set.
-A wrong value or a misspelt key stops with a sentence that says what is allowed, before anything is built.
+`cdk.json`'s `context` holds the configuration. Change it there, or override any key for one run on the command line:
+`cdk deploy -c memory_mb=3008 -c auth=api_key`. A wrong value or a misspelt key stops the run before anything is built, with
+a sentence that says what is allowed.
 
-`stages` holds overrides by name, and `-c stage=prod` applies those of `prod` and deploys a stack of its own,
-`ServerlessEmbeddings-prod`. What is said on the command line wins over a stage, unless it is word for word what `cdk.json` says outside
-of `stages`: the CDK does not tell the two apart.
+`stages` holds overrides by name. `-c stage=prod` applies those of `prod` and deploys a separate stack,
+`ServerlessEmbeddings-prod`.
 
-The construct `EmbeddingService` takes the same options, in the groups below: `compute=Compute(memory_mb=3008)`.
+A key takes its value from the first of these that has one: the command line, the stage, `cdk.json`, the default below. `null`,
+an empty value (`""`, `-c key=`) and a key that is left out mean the same everywhere: no value here, the next one holds.
+One exception: a value on the command line that equals the one in `cdk.json` outside of `stages` does not override the stage,
+since the CDK does not show where a value comes from.
+
+In another CDK app, the constructs `EmbeddingService` and `ModelFunction` take the same options, in the groups below except for
+Model and Deployment: `options=ServiceOptions(compute=Compute(memory_mb=3008))`, from `configuration.groups`.
 """
 
 
 def page() -> str:
-    """The reference as Markdown: a table a group, a row a key."""
-    committed = json.loads((PROJECT / "cdk.json").read_text())["context"]
-    parts = [INTRODUCTION]
-    for title, group in GROUPS.items():
-        parts += [f"## {title} (`{group.__name__}`)", "", "| key | default | what it is |", "|---|---|---|"]
-        for name, field in group.model_fields.items():
-            default = committed.get(name) if committed.get(name) is not None else _default(field)
-            parts.append(f"| `{name}` | {_cell(default)} | {_text(field)} |")
-        parts.append("")
-    return "\n".join(parts).rstrip() + "\n"
+    """The reference as Markdown: a section for each group, with one row for each key."""
+    # The model comes first: it is the first choice that a reader makes.
+    names = sorted(GROUPS, key=lambda name: name != "model")
+    return "\n".join([INTRODUCTION, *(_section(name, GROUPS[name]) for name in names)])
 
 
-def _default(field: FieldInfo) -> object:
-    return None if field.default is PydanticUndefined else field.default
+def _section(name: str, group: type[Options]) -> str:
+    head = [f"## {name.capitalize()}", "", _one_line(group.__doc__), "", "| key | default | meaning |", "|---|---|---|"]
+    rows = [f"| `{key}` | {_default(field)} | {_description(field)} |" for key, field in group.model_fields.items()]
+    return "\n".join([*head, *rows, ""])
 
 
-def _cell(value: object) -> str:
-    if value is None or value in ((), {}, []):
+def _default(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    if default in (None, (), {}):
         return ""
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
-def _text(field: FieldInfo) -> str:
-    text = re.sub(r"\s+", " ", field.description or "").replace("``", "`").replace("|", "\\|")
-    choices = [value for value in get_args(field.annotation) if isinstance(value, str)]
-    missing = [choice for choice in choices if f"`{choice}`" not in text]
-    return f"{text} One of {', '.join(f'`{choice}`' for choice in choices)}." if missing else text
+def _description(field: FieldInfo) -> str:
+    text = _one_line(field.description)
+    choices = [f"`{choice}`" for choice in _choices(field.annotation)]
+    return text if all(choice in text for choice in choices) else f"{text} One of {', '.join(choices)}."
+
+
+def _choices(annotation: object) -> list[str]:
+    """The words of a ``Literal``, which may be a member of a union."""
+    arguments = get_args(annotation)
+    return [
+        word for argument in arguments for word in ([argument] if isinstance(argument, str) else _choices(argument))
+    ]
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("``", "`").replace("|", "\\|").strip()
 
 
 def main() -> int:

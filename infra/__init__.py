@@ -1,28 +1,18 @@
-"""Deploys an artifact: the construct ``EmbeddingService`` and what it is made of.
+"""Deploys an artifact: the construct ``EmbeddingService``, and ``ModelFunction``, which it is built on.
 
-``app.py`` puts one into a stack of its own, configured by ``cdk.json``; another CDK app uses the construct alone::
+``app.py`` creates a stack with one service, configured by ``cdk.json``. Another CDK app uses the constructs alone::
 
-    from infra import Access, EmbeddingService
+    from configuration.groups import Access, ServiceOptions
+    from infra import EmbeddingService
 
-    service = EmbeddingService(self, "Embeddings", artifact=Path("build/model/latest"), access=Access(auth="api_key"))
+    options = ServiceOptions(access=Access(auth="api_key"))
+    service = EmbeddingService(self, "Embeddings", artifact=Path("build/model/latest"), options=options)
     service.grant_invoke(task_role)
 
-Nothing here imports torch, nor anything of ``runtime`` but the schema of the manifest.
+The modules import ``configuration``, ``runtime.engine.manifest`` and aws-cdk-lib, and so neither torch nor onnxruntime.
 """
 
-from configuration.options import Access, Compute, Image, Logs, Monitoring, Network, Serving, Traffic, WarmUp
-
 from .embedding_service import EmbeddingService
+from .model_function import ModelFunction
 
-__all__ = [
-    "Access",
-    "Compute",
-    "EmbeddingService",
-    "Image",
-    "Logs",
-    "Monitoring",
-    "Network",
-    "Serving",
-    "Traffic",
-    "WarmUp",
-]
+__all__ = ["EmbeddingService", "ModelFunction"]

@@ -1,4 +1,4 @@
-"""Who may call: the Function URL with its permissions, and the API key."""
+"""Who may call: the Function URL and its permissions, and the API key."""
 
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Validations
 from aws_cdk import aws_iam as iam
@@ -7,16 +7,16 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from configuration.options import Access
+from configuration.groups import Access
 
 KEY_LENGTH = 48
-"""Letters and digits of a created API key: 285 bits."""
+"""Characters of a created API key, letters and digits: 285 bits."""
 
 
 def api_key_secret(
     scope: Construct, access: Access, encryption_key: kms.IKey | None, removal_policy: RemovalPolicy
 ) -> secretsmanager.ISecret:
-    """The secret that holds the API key: the one brought along, or a new one with a random key."""
+    """Return the secret with the API key: the one that ``access`` names, or a new one with a random key."""
     if access.api_key_secret_arn:
         return secretsmanager.Secret.from_secret_complete_arn(scope, "ApiKey", access.api_key_secret_arn)
     secret = secretsmanager.Secret(
@@ -39,13 +39,16 @@ def api_key_secret(
 
 
 def secret_reader(secret: secretsmanager.ISecret) -> iam.PolicyStatement:
-    """What reads the API key, and nothing else of the secret (``grant_read`` would also describe it)."""
+    """Return a statement that allows reading the API key only (``grant_read`` also allows describing the secret)."""
     return iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret.secret_arn])
 
 
 def function_url(alias: lambda_.Alias, access: Access) -> lambda_.FunctionUrl:
-    """The alias's URL. Modes other than ``iam`` open it to the internet: the CDK then adds the two permissions that this
-    takes, ``lambda:InvokeFunctionUrl`` and ``lambda:InvokeFunction`` through the URL."""
+    """Create the alias's URL.
+
+    Unless ``auth`` is ``iam``, the internet can reach it: the CDK then adds the two permissions that Lambda requires,
+    ``lambda:InvokeFunctionUrl``, and ``lambda:InvokeFunction`` through the URL.
+    """
     public = access.auth != "iam"
     return alias.add_function_url(
         auth_type=lambda_.FunctionUrlAuthType.NONE if public else lambda_.FunctionUrlAuthType.AWS_IAM,
@@ -65,7 +68,7 @@ def _cors(access: Access) -> lambda_.FunctionUrlCorsOptions:
 
 
 def principal(name: str) -> iam.IPrincipal:
-    """The principal that ``Access.principals`` names: an account, an organization, or a role or user by its ARN."""
+    """Return the principal for an entry of ``Access.principals``: an account, an organization, or the ARN of a role or user."""
     if name.isdigit():
         return iam.AccountPrincipal(name)
     return iam.OrganizationPrincipal(name) if name.startswith("o-") else iam.ArnPrincipal(name)

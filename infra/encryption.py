@@ -1,15 +1,15 @@
-"""The key that logs, environment variables and the API key are encrypted with, where AWS's own is not enough."""
+"""The key that encrypts logs, environment variables and the API key, if the keys that AWS owns are not enough."""
 
 from aws_cdk import ArnFormat, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from configuration.options import Logs
+from configuration.groups import Logs
 
 
 def encryption_key(scope: Construct, logs: Logs, removal_policy: RemovalPolicy) -> kms.IKey | None:
-    """The key that ``logs`` names: a new one, one brought along, or none."""
+    """Return the key for ``logs.kms_key``: a new one, an existing one, or ``None``."""
     if logs.kms_key is None:
         return None
     if logs.kms_key != "create":
@@ -26,8 +26,10 @@ def encryption_key(scope: Construct, logs: Logs, removal_policy: RemovalPolicy) 
 
 
 def _logs_may_use(stack: Stack) -> iam.PolicyStatement:
-    """What CloudWatch Logs needs of a key, for the log groups of this account only (CloudWatch Logs' user guide, "Encrypt
-    log data using AWS KMS")."""
+    """Return the statement that lets CloudWatch Logs use the key, for log groups of this account only.
+
+    Source: CloudWatch Logs' user guide, "Encrypt log data using AWS KMS".
+    """
     log_groups = stack.format_arn(
         service="logs", resource="log-group", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
     )

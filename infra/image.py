@@ -1,5 +1,6 @@
-"""The container image: built from ``runtime`` and one artifact, or one that is in ECR already."""
+"""The container image: built from ``runtime`` and one artifact, or an existing one in ECR."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import DockerBuildSecret, IgnoreMode
@@ -9,37 +10,43 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from configuration.errors import ConfigurationError
-from configuration.options import Image
-from configuration.settings import PROJECT
+from configuration.groups import Image
 
 
 def image_code(
-    scope: Construct, artifact: Path | None, image: Image, architecture: str, context: Path = PROJECT
+    scope: Construct,
+    artifact: Path | None,
+    image: Image,
+    architecture: str,
+    context: Path,
+    command: Sequence[str] | None = None,
 ) -> lambda_.DockerImageCode:
-    """The function's code.
+    """Return the image as a function's code.
 
     Args:
-        scope: Where an existing repository is looked up.
-        artifact: Folder of the artifact, inside ``context``; not needed for an existing image.
-        image: Which image.
+        scope: Construct to import an existing repository into.
+        artifact: Folder of the artifact, inside of ``context``. Not needed for an existing image.
+        image: Options of the image.
         architecture: ``x86_64`` or ``arm64``.
-        context: Folder of the build, with ``runtime/Dockerfile`` in it.
+        context: Folder that the image is built from, with ``runtime/Dockerfile`` in it.
+        command: Command to run in place of the image's.
 
     Raises:
-        ConfigurationError: there is neither an artifact nor an existing image, or the artifact lies elsewhere.
+        ConfigurationError: there is neither an artifact nor an existing image, or the artifact is not inside of ``context``.
     """
-    if image.ecr_repository:
-        repository = ecr.Repository.from_repository_name(scope, "Repository", image.ecr_repository)
-        return lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=image.ecr_image)
+    if image.image:
+        repository = ecr.Repository.from_repository_name(scope, "Repository", image.repository)
+        return lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=image.digest_or_tag, cmd=command)
     if artifact is None:
-        raise ConfigurationError("artifact: is needed to build an image; or name one by ecr_repository and ecr_image")
+        raise ConfigurationError("artifact: is needed to build an image; or set image to one that exists in ECR")
     folder, context = artifact.resolve(), context.resolve()
     if not folder.is_relative_to(context):
-        raise ConfigurationError(f"artifact: {folder} lies outside of the image's build context {context}")
+        raise ConfigurationError(f"artifact: {folder} is outside of the image's build context {context}")
     model = folder.relative_to(context).as_posix()
     return lambda_.DockerImageCode.from_image_asset(
         str(context),
         file="runtime/Dockerfile",
+        cmd=command,
         platform=_PLATFORMS[architecture],
         build_args={"MODEL": model} | ({"BASE_IMAGE": image.base_image} if image.base_image else {}),
         build_secrets={
@@ -56,6 +63,8 @@ _PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Pla
 
 
 def _everything_but(*folders: str) -> list[str]:
-    """Patterns of a .dockerignore that leaves ``folders`` alone in the context, so that the asset's hash, and with it the
-    function's version, changes with them and with nothing else."""
+    """Return patterns of a .dockerignore that keeps only ``folders`` in the context.
+
+    The asset's hash, and so the function's version, then changes with them only.
+    """
     return ["**", *(f"!{folder}" for folder in folders), "**/__pycache__"]

@@ -1,48 +1,69 @@
-"""How much memory a model needs, estimated from its manifest: too small a function is told apart before it is deployed."""
+"""How much memory a model needs, from what was measured at its export; rejects a function that is too small."""
+
+from math import ceil
 
 from configuration.errors import ConfigurationError
-from runtime.engine.manifest import Manifest
+from configuration.groups import LARGEST_MEMORY_MB
+from runtime.engine.manifest import ArtifactError, Manifest
 
-PROCESS_MB = 90
-"""Interpreter, numpy, onnxruntime and the handler, before a model."""
-KITOKEN_FACTOR = 3
-"""Memory of a loaded kitoken tokenizer over the size of its file."""
-TOKENIZERS_FACTOR = 20
-"""The same for one of ``tokenizers``: 300 MiB for the 16 MiB of multilingual-e5-small. It is loaded late where there is a kitoken
-tokenizer, but any caller can make the function do so: by ``/tokenize``, or by a text with ``<s>`` in it."""
-ACTIVATION_COPIES = 12
-"""Buffers of tokens x hidden that onnxruntime holds at a time; the widest layer of a transformer is four of them."""
-ATTENTION_COPIES = 2 * 12
-"""Buffers of tokens x tokens: scores and their softmax for each head (12 in the models of this size)."""
-MIB = 1024 * 1024
+MARGIN_PERCENT = 10
+"""Added to the measured peak, for differences between machines, and for Lambda's runtime client, which was not measured."""
 
 
 def needed_memory_mb(manifest: Manifest) -> int:
-    """Estimate of the memory that the longest text and every route need, in MiB::
+    """Return the memory that a function needs to answer any request that the limits allow, in MiB.
 
-        90 + model files + 3 x tokenizer.kit + 20 x tokenizer.json
-           + 4 bytes x (12 x tokens x hidden + 24 x tokens x tokens)
+    This is the larger of the two peaks in the manifest, with ``MARGIN_PERCENT`` added, rounded up.
 
-    The weights count in full, although most of them are mapped and only those read are resident.
+    Raises:
+        ArtifactError: the manifest has no measurement.
     """
-    weights = sum(file.bytes for name, file in manifest.files.items() if name.startswith("model."))
-    tokenizer = TOKENIZERS_FACTOR * manifest.files["tokenizer.json"].bytes
-    if manifest.tokenizer.kind == "kitoken":
-        tokenizer += KITOKEN_FACTOR * manifest.files["tokenizer.kit"].bytes
-    tokens = manifest.max_tokens
-    activations = 4 * (ACTIVATION_COPIES * tokens * manifest.hidden + ATTENTION_COPIES * tokens * tokens)
-    return PROCESS_MB + round((weights + tokenizer + activations) / MIB)
+    return max(_needs(manifest))[0]
 
 
 def check_memory(manifest: Manifest, memory_mb: int) -> None:
-    """Refuse a function that is too small for its model.
+    """Reject a memory size that is too small for the model, before anything is deployed.
+
+    Args:
+        manifest: The model's manifest.
+        memory_mb: Memory of the function in MiB.
 
     Raises:
-        ConfigurationError: it is; the message says how much the model needs, and why.
+        ConfigurationError: it is too small. The message says how much is needed, for what, and what is allowed.
+        ArtifactError: the manifest has no measurement.
     """
-    needed = needed_memory_mb(manifest)
-    if memory_mb < needed:
+    needed, use, remedy = max(_needs(manifest))
+    if memory_mb >= needed:
+        return
+    reason = f"{memory_mb} is too little for {manifest.model.id}: {use} needs {needed} MiB"
+    if needed > LARGEST_MEMORY_MB:
         raise ConfigurationError(
-            f"memory_mb: {memory_mb} is too little for {manifest.model.id}: it needs about {needed} MiB with texts of "
-            f"{manifest.max_tokens} tokens (see infra/memory.py). Allowed: {needed} to 10240; or set a smaller max_tokens"
+            f"memory_mb: {reason}, and Lambda has at most {LARGEST_MEMORY_MB}. No memory size suffices: {remedy}"
         )
+    raise ConfigurationError(f"memory_mb: {reason}. Allowed: {needed} to {LARGEST_MEMORY_MB}; or {remedy}")
+
+
+def _needs(manifest: Manifest) -> list[tuple[int, str, str]]:
+    """What takes memory: how much it needs in MiB, its description, and how to make it need less."""
+    memory = manifest.memory
+    if memory is None:
+        raise ArtifactError(
+            f"artifact {manifest.key}: its manifest does not say how much memory it needs; remove its folder, and build "
+            "the artifact again"
+        )
+    return [
+        (
+            _with_margin(memory.longest_text_mb),
+            f"embedding a text of {manifest.max_tokens} tokens",
+            "set a smaller max_tokens",
+        ),
+        (
+            _with_margin(memory.worst_text_mb),
+            "tokenizing the text that takes most memory",
+            "set a smaller max_tokens, or serve a model with a smaller tokenizer",
+        ),
+    ]
+
+
+def _with_margin(peak_mb: int) -> int:
+    return ceil(peak_mb * (100 + MARGIN_PERCENT) / 100)

@@ -1,17 +1,17 @@
-"""A VPC for the function, where it has to sit in one."""
+"""Puts the function into a VPC."""
 
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from configuration.options import Network
+from configuration.groups import Network
 
 
 def put_into(scope: Construct, function: lambda_.Function, network: Network) -> None:
-    """Put ``function`` into ``network``; its role has to allow ``network_interfaces``.
+    """Put ``function`` into ``network``. Its role has to allow ``network_interfaces``.
 
-    On CloudFormation's level, which takes ids as they are: the CDK's own VPC would ask for zones and route tables.
+    This sets CloudFormation's property, which takes plain ids. The CDK's VPC would require zones and route tables, too.
     """
     function.node.default_child.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
         subnet_ids=list(network.subnet_ids),
@@ -35,9 +35,10 @@ def _https_out(scope: Construct, vpc_id: str) -> str:
 
 
 def network_interfaces() -> iam.PolicyStatement:
-    """What Lambda needs to put a function into a VPC (AWS's AWSLambdaVPCAccessExecutionRole without its log actions).
+    """Return the statement that lets Lambda put a function into a VPC.
 
-    EC2 gives these actions no resource to be narrowed to before the interface exists.
+    The actions are those of AWS's policy AWSLambdaVPCAccessExecutionRole, without its log actions. They cannot be limited
+    to a resource, since the network interface does not exist yet.
     """
     return iam.PolicyStatement(
         actions=[

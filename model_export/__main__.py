@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from configuration.context import read_configuration
 from configuration.errors import ConfigurationError
-from configuration.settings import model_settings, read_context
 
 from . import artifact
 from .errors import ExportError
@@ -16,6 +16,9 @@ def main() -> int:
     parser.add_argument(
         "-c", "--context", action="append", default=[], metavar="KEY=VALUE", help="override a key of cdk.json's context"
     )
+    parser.add_argument(
+        "--keep-latest", action="store_true", help="do not let build/model/latest point at the artifact"
+    )
     arguments = parser.parse_args()
     overrides = {}
     for pair in arguments.context:
@@ -24,10 +27,13 @@ def main() -> int:
             parser.error(f"-c {pair}: must be KEY=VALUE")
         overrides[name] = value
     try:
-        print(artifact.build(model_settings(read_context(overrides))))
+        folder = artifact.build(read_configuration(overrides).model)
     except (ConfigurationError, ExportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if not arguments.keep_latest:
+        artifact.point_latest_at(folder)
+    print(folder)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The artifact: a folder, named by a hash of what went into it, that is complete whenever it exists."""
+"""The artifact: a folder named by a hash of its inputs, which is complete whenever it exists."""
 
 import errno
 import hashlib
@@ -9,7 +9,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from configuration.settings import PROJECT, ModelSettings
+from configuration import PROJECT
+from configuration.groups import ModelSettings
 
 from . import checkpoint as checkpoints
 from .errors import ArtifactMissingError, ExportError
@@ -18,7 +19,7 @@ from .progress import say, step
 
 ARTIFACTS = PROJECT / "build" / "model"
 LATEST = ARTIFACTS / "latest"
-"""A link to the artifact that was asked for last, for local use."""
+"""A link to the artifact that ``python -m model_export`` made or found last. Nothing else moves it."""
 
 RECIPE = 1
 """Raise it whenever the export gives other vectors or other files: it is part of every artifact's key."""
@@ -30,7 +31,7 @@ def key(settings: ModelSettings) -> str:
     """The name of the artifact for ``settings``: a hash of them, of the checkpoint, of the tools and of :data:`RECIPE`.
 
     Raises:
-        CheckpointError: a local checkpoint is not there.
+        CheckpointError: the local folder holds no checkpoint.
     """
     digest = hashlib.sha256(settings.model_dump_json().encode())
     digest.update(checkpoints.fingerprint(settings).encode())
@@ -55,7 +56,7 @@ def locate(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
 
 
 def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
-    """Make the artifact for ``settings`` below ``root`` unless it is there, and return its folder.
+    """Make the artifact for ``settings`` below ``root`` unless it exists, and return its folder.
 
     Raises:
         ExportError: it cannot be made; nothing is left of it.
@@ -72,7 +73,6 @@ def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
                 raise ExportError(f"the disk of {root} is full; nothing is left of the unfinished artifact") from error
             raise
         say(f"· artifact {name} is made")
-    _link(folder)
     return folder
 
 
@@ -80,16 +80,19 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     import msgspec
 
     from runtime.engine.engine import Engine
-    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, MANIFEST_FILE, Manifest, ModelInfo
+    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, Manifest, ModelInfo
     from runtime.engine.tokenizer import Tokenizer
 
     from .describe import describe
     from .export import export_fp32, load_model
-    from .graph import build_graph
+    from .graph.build import build_graph
+    from .memory import measure_memory
+    from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
     from .verify import golden_vectors, measure_fidelity
 
+    precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
     _check_disk(checkpoint.folder, folder)
@@ -100,10 +103,10 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         with step("exporting it to ONNX with Optimum"):
             fp32 = export_fp32(model, Path(scratch))
-        with step(f"building the {settings.precision} graph"):
+        with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            graph = build_graph(fp32, folder, settings.precision, model.config.to_dict(), calibration, say)
+            graph = build_graph(fp32, folder, precision, model.config.to_dict(), calibration)
     manifest = Manifest(
         format=FORMAT,
         key=name,
@@ -114,8 +117,8 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             architecture=description.architecture,
             model_type=description.model_type,
         ),
-        precision=settings.precision,
-        task="embed",
+        precision=precision.name,
+        task=description.task,
         dimensions=description.dimensions,
         hidden=description.hidden,
         max_tokens=description.max_tokens,
@@ -132,11 +135,23 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(model, engine)
+        fidelity = measure_fidelity(model, engine, precision)
     say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}
     manifest = msgspec.structs.replace(manifest, fidelity=fidelity, files=files)
+    _write_manifest(folder, manifest)
+    with step("measuring its memory"):
+        memory = measure_memory(folder)
+    say(f"  longest text {memory.longest_text_mb} MiB, worst text {memory.worst_text_mb} MiB")
+    _write_manifest(folder, msgspec.structs.replace(manifest, memory=memory))
+
+
+def _write_manifest(folder: Path, manifest) -> None:
+    import msgspec
+
+    from runtime.engine.manifest import MANIFEST_FILE
+
     (folder / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
 
 
@@ -147,16 +162,17 @@ def _file_info(path: Path):
 
 
 def _copy_notices(checkpoint: Path, folder: Path) -> None:
-    """Licences ask to go with the weights wherever those go, into an image too."""
+    """Licences have to accompany the weights wherever those are copied, into an image too."""
     for pattern in ("LICENSE*", "NOTICE*"):
         for path in checkpoint.glob(pattern):
             shutil.copyfile(path, folder / path.name)
 
 
 def _check_disk(checkpoint: Path, folder: Path) -> None:
-    """Say so before the work starts, not after, if the disk will not hold it.
+    """Check the space on the disk before the work starts: Optimum's export and the two graphs each write the weights once more.
 
-    Optimum's export and the two quantization steps each write the weights once more.
+    Raises:
+        ExportError: it is not enough.
     """
     needed = 3 * sum(path.stat().st_size for path in checkpoint.glob("*") if path.suffix in (".safetensors", ".bin"))
     free = shutil.disk_usage(folder).free
@@ -166,7 +182,8 @@ def _check_disk(checkpoint: Path, folder: Path) -> None:
         )
 
 
-def _link(folder: Path) -> None:
+def point_latest_at(folder: Path) -> None:
+    """Let the link ``latest`` beside the artifact ``folder`` point at it."""
     link = folder.with_name(f".latest-{os.getpid()}")
     link.symlink_to(folder.name)
     link.replace(folder.with_name(LATEST.name))

@@ -1,7 +1,7 @@
-"""What a checkpoint says of itself: pooling, normalization, length, prompts. Nothing is assumed where it speaks.
+"""Reads a checkpoint's description of itself: task, pooling, normalization, length, prompts.
 
-The files are those that sentence-transformers writes (``modules.json`` and what it names) and transformers'
-``config.json``. Where a checkpoint is silent, sentence-transformers' own defaults hold, and it is said.
+The files are those that sentence-transformers writes (``modules.json`` and the files that it names) and transformers'
+``config.json``. Where a checkpoint says nothing, sentence-transformers' own defaults hold, and a line of progress says so.
 """
 
 import json
@@ -35,16 +35,18 @@ CARD_PROMPTS: list[tuple[str, dict[str, str]]] = [
     ),
 ]
 """Prompts that a model's card asks for but its checkpoint does not name: https://huggingface.co/intfloat/multilingual-e5-small
-and https://huggingface.co/BAAI/bge-small-en-v1.5. They can be asked for by name; none is put before a text unasked."""
+and https://huggingface.co/BAAI/bge-small-en-v1.5. A request asks for one by its name; by default none is used."""
 
 NO_LENGTH = 100_000
-"""transformers writes a huge ``model_max_length`` where a tokenizer has none."""
+"""transformers writes a huge ``model_max_length`` for a tokenizer that has none."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the checkpoint says of itself."""
+    """A checkpoint's description of itself."""
 
+    task: str
+    """As in the manifest."""
     architecture: str
     model_type: str
     hidden: int
@@ -61,7 +63,7 @@ class Description:
 
 
 def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, str] | None) -> Description:
-    """Read what ``checkpoint`` says of itself; ``max_tokens`` may lower its length, ``prompts`` replaces its prompts.
+    """Read the description of ``checkpoint``; ``max_tokens`` may lower its length, ``prompts`` replaces its prompts.
 
     Raises:
         CheckpointError: a file is missing or damaged, or ``max_tokens`` is more than the model reads.
@@ -79,6 +81,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     if default_prompt is not None and default_prompt not in prompts:
         raise CheckpointError(f"{folder}: its default prompt {default_prompt!r} is none of {sorted(prompts)}")
     return Description(
+        task="embed",
         architecture=(config.get("architectures") or ["unknown"])[0],
         model_type=config["model_type"],
         hidden=_first(config, "hidden_size", "dim", "d_model", file=folder / CONFIG_FILE),
@@ -104,7 +107,7 @@ def _json(path: Path, *, required: bool = False) -> Any:
 def _modules(folder: Path) -> tuple[list[str], bool]:
     """Pooling modes, and whether vectors are normalized."""
     if not (folder / "modules.json").exists():
-        say("  the checkpoint says nothing of pooling: mean, not normalized, as sentence-transformers takes it")
+        say("  the checkpoint says nothing of pooling: mean, not normalized, as sentence-transformers does")
         return ["mean"], False
     pooling, normalize = None, False
     for module in _json(folder / "modules.json"):
@@ -140,7 +143,7 @@ def _pooling(path: Path) -> list[str]:
 
 
 def _length(folder: Path, config: dict[str, Any], asked: int | None) -> int:
-    """The most tokens read of a text: what sentence-transformers' configuration says, else what the model can."""
+    """The most tokens read of a text: by sentence-transformers' configuration, else the tokenizer's, at most the model's."""
     positions = config.get("max_position_embeddings") or config.get("n_positions") or NO_LENGTH
     if config["model_type"] in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         # Their positions start behind the padding token's id.

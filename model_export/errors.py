@@ -1,4 +1,4 @@
-"""What can go wrong while an artifact is made: each error's message says what was wrong and what to do."""
+"""The errors of an export. Each message says what is wrong and what to do."""
 
 
 class ExportError(Exception):
@@ -6,7 +6,7 @@ class ExportError(Exception):
 
 
 class CheckpointError(ExportError):
-    """The checkpoint cannot be had, is damaged, or says something of itself that cannot be served."""
+    """The checkpoint cannot be fetched, is damaged, or describes a model that cannot be served."""
 
 
 class UnsupportedModelError(CheckpointError):
@@ -14,7 +14,7 @@ class UnsupportedModelError(CheckpointError):
 
 
 class FidelityError(ExportError):
-    """The quantized model is too far from the fp32 one; the message gives the figures."""
+    """The exported model is too far from the original; the message has the cosines."""
 
 
 class ArtifactMissingError(ExportError):

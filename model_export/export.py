@@ -1,4 +1,4 @@
-"""The checkpoint's model in fp32: loaded by transformers, exported to ONNX by Optimum."""
+"""Loads a checkpoint's model in fp32 with transformers, and exports it to ONNX with Optimum."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ def load_model(checkpoint: Checkpoint) -> "PreTrainedModel":
 
     _check_weight_files(checkpoint.folder)
     try:
-        config = AutoConfig.from_pretrained(checkpoint.folder)
+        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts raise
         raise UnsupportedModelError(
             f"{checkpoint.folder / CONFIG_FILE}: transformers cannot read it ({error})"
@@ -43,11 +43,15 @@ def load_model(checkpoint: Checkpoint) -> "PreTrainedModel":
         )
     try:
         model, report = AutoModel.from_pretrained(
-            checkpoint.folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+            checkpoint.folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     except Exception as error:  # safetensors, pickle, zipfile and transformers each raise their own
         raise CheckpointError(f"{checkpoint.folder}: its weights cannot be loaded ({error})") from error
-    # transformers fills missing weights with random ones. A pooler's do not matter: no vector is made by it.
+    # transformers fills missing weights with random ones. A pooler's do not matter: token vectors do not pass through it.
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise CheckpointError(f"{checkpoint.folder}: lacks weights that the model needs: {', '.join(missing[:5])} …")
@@ -87,7 +91,7 @@ def _check_weight_files(folder: Path) -> None:
 
 
 def _quiet() -> None:
-    """Progress is ours to show: what the libraries say of themselves on a good run would bury it."""
+    """Silence the libraries' own messages, which would bury our lines of progress on a good run."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in ("transformers", "optimum"):

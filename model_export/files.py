@@ -1,4 +1,4 @@
-"""Folders that are either complete or not there."""
+"""Folders that are complete whenever they exist."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ from .progress import say
 def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Make ``folder`` unless it exists: ``fill`` writes into a folder beside it, which is synced to disk and renamed.
 
-    So ``folder`` is complete whenever it exists. If ``fill`` raises, nothing is left; a run that was killed leaves a folder
-    named ``.partial-…``, which the next run removes. Two processes that make the same folder do so one after the other.
+    If ``fill`` raises, nothing is left; a run that was killed leaves a folder named ``.partial-…``, which the next run removes. If
+    two processes make the same folder, the second waits for the first and uses its result.
     """
     if folder.exists():
         return
@@ -46,7 +46,7 @@ def _lock(path: Path) -> Iterator[None]:
             say(f"· waiting for another run that makes {path.name.removeprefix('.lock-')} …")
             flock(file, LOCK_EX)
         yield
-        # Only now that what it guards exists may the name go: whoever still waits for it finds that.
+        # The folder exists now, so a process that still waits for this lock will find it.
         path.unlink(missing_ok=True)
 
 

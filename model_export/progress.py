@@ -1,4 +1,4 @@
-"""Says on standard error what is being done, and for how long."""
+"""Progress on standard error: the steps, and the seconds that they take."""
 
 import sys
 import time
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 
 def say(text: str) -> None:
-    """One line of progress."""
+    """Print a line of progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Announce a step, and say how many seconds it took."""
+    """Announce a step, and print the seconds that it took."""
     say(f"· {text} …")
     start = time.monotonic()
     yield

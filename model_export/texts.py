@@ -1,7 +1,7 @@
 """The fixed texts on which every artifact is verified.
 
-They are written for this purpose: everyday sentences in several scripts, what people paste (code, addresses, tables), one
-word, and long passages, so that short and long inputs weigh in.
+They are written for this purpose: everyday sentences in several scripts, pasted code, addresses and tables, single words, and
+long passages.
 """
 
 _PARAGRAPHS = {
@@ -47,7 +47,7 @@ TEXTS = [
     "https://example.com/articles/2024/05/how-to-grow-tomatoes?ref=newsletter#watering",
     "ERROR 2024-05-01T12:00:00Z worker-7 connection reset by peer (errno=104), retrying in 250 ms",
 ]
-"""What fidelity is measured on."""
+"""Texts to measure fidelity on."""
 
 ODD_TEXTS = [
     "",
@@ -64,7 +64,7 @@ ODD_TEXTS = [
     "x" * 3000,
     "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𐍈 \ud7ff \ue000 \uffff",
 ]
-"""What tokenizers are compared on besides :data:`TEXTS`."""
+"""More texts, besides :data:`TEXTS`, to compare tokenizers on."""
 
 CALIBRATION_TEXTS = [
     "query: cheap flights to Lisbon in October",
@@ -98,4 +98,4 @@ CALIBRATION_TEXTS = [
     "Two dogs run along the beach while a child throws a ball.",
     "thanks",
 ]
-"""What activations are measured on while a graph is quantized: none of :data:`TEXTS`, on which it is then verified."""
+"""Texts to measure activations on before a graph is quantized. None is in :data:`TEXTS`, which verify the result."""

@@ -1,4 +1,4 @@
-"""The artifact's tokenizer: the checkpoint's own, and kitoken's faster form of it where both give the same ids."""
+"""The artifact's tokenizer: the checkpoint's own, and kitoken's faster form of it if both give the same ids."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
     from transformers import AutoTokenizer
 
     try:
-        original = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True)
+        original = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True, trust_remote_code=False)
         backend = original.backend_tokenizer
     except Exception as error:  # transformers raises whatever its parts raise
         raise CheckpointError(f"{checkpoint.folder}: its tokenizer cannot be loaded ({error})") from error
@@ -39,7 +39,11 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
 
 
 def _around(backend) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer puts before and after a text."""
+    """The ids that the tokenizer puts before and after a text.
+
+    Raises:
+        CheckpointError: it changes the text's own tokens when it adds special ones.
+    """
     plain = backend.encode("text", add_special_tokens=False).ids
     whole = backend.encode("text", add_special_tokens=True).ids
     for start in range(len(whole) - len(plain) + 1):
@@ -49,7 +53,7 @@ def _around(backend) -> tuple[list[int], list[int]]:
 
 
 def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo | None:
-    """Write kitoken's file and return how to use it, if its ids equal those of ``tokenizers`` on all our texts."""
+    """Write kitoken's file and return its description; None if its ids differ from those of ``tokenizers`` on any text."""
     from kitoken import Kitoken
 
     try:
@@ -69,7 +73,7 @@ def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo | None:
     reference, fast = Tokenizer(folder, info), Tokenizer(folder, candidate)
     for text in TEXTS + ODD_TEXTS:
         if reference.encode(text) != fast.encode(text):
-            say(f"  kitoken encodes {text[:40]!r} otherwise; tokenizers is shipped, which loads more slowly")
+            say(f"  kitoken encodes {text[:40]!r} differently; tokenizers is shipped, which loads more slowly")
             (folder / KITOKEN_FILE).unlink()
             return None
     return candidate

@@ -1,6 +1,6 @@
 """Fidelity: the shipped graph against the original model, text by text.
 
-The original is the fp32 model that transformers loaded, not its ONNX export, so that a wrong export is found as well.
+The original is the fp32 model that transformers loaded, not its ONNX export, so that a wrong export is found too.
 """
 
 from typing import TYPE_CHECKING
@@ -12,22 +12,21 @@ from runtime.engine.heads.pooling import normalize, pool
 from runtime.engine.manifest import Fidelity, Golden
 
 from .errors import FidelityError
+from .graph.arithmetic import Precision
+from .precision import PRECISIONS
 from .texts import TEXTS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-THRESHOLDS = {"fast": 0.97, "balanced": 0.99, "exact": 0.9995}
-"""The least cosine of any text with which an artifact of that precision may ship."""
-
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
 
 
-def measure_fidelity(model: "PreTrainedModel", engine: Engine) -> Fidelity:
+def measure_fidelity(model: "PreTrainedModel", engine: Engine, precision: Precision) -> Fidelity:
     """Cosines between the vectors of ``model`` and of ``engine`` over :data:`~model_export.texts.TEXTS`.
 
     Raises:
-        FidelityError: one is below the precision's threshold; the message gives the figures.
+        FidelityError: one is below the precision's threshold; the message has the cosines.
     """
     manifest = engine.manifest
     cosines = np.array([_cosine(model, engine, text) for text in TEXTS])
@@ -36,13 +35,13 @@ def measure_fidelity(model: "PreTrainedModel", engine: Engine) -> Fidelity:
         cosine_mean=round(float(cosines.mean()), 6),
         cosine_p1=round(float(np.percentile(cosines, 1)), 6),
         cosine_min=round(float(cosines.min()), 6),
-        threshold=THRESHOLDS[manifest.precision],
+        threshold=precision.threshold,
     )
     if not fidelity.cosine_min >= fidelity.threshold:
         raise FidelityError(
-            f"{manifest.model.id} at precision {manifest.precision!r} is too far from the fp32 model: cosine "
+            f"{manifest.model.id} at precision {precision.name!r} is too far from the fp32 model: cosine "
             f"{fidelity.cosine_min} on {TEXTS[int(cosines.argmin())][:40]!r}, mean {fidelity.cosine_mean}; "
-            f"at least {fidelity.threshold} is needed. Another precision may do: {', '.join(THRESHOLDS)}."
+            f"at least {fidelity.threshold} is needed. Another precision may do: {', '.join(PRECISIONS)}."
         )
     return fidelity
 
@@ -63,7 +62,7 @@ def _ids(engine: Engine, text: str) -> list[int]:
 
 
 def golden_vectors(engine: Engine) -> list[Golden]:
-    """Texts with the vectors that this artifact gives for them, for a deployment to check itself against."""
+    """Texts with their vectors by this artifact, which a deployment compares its own answers with."""
     return [
         Golden(text=text, vector=engine.embed(_ids(engine, text), normalize_vector=True).tolist())
         for text in GOLDEN_TEXTS

@@ -1,9 +1,10 @@
-"""Serves an artifact of ``model_export``: Lambda handler, HTTP API and local server.
+"""Serves an artifact: Lambda handler, HTTP API and local server.
 
-Imports neither ``model_export`` nor ``infra``: the artifact folder and its manifest are all that it knows of the model.
+Imports nothing of ``model_export`` or ``infra``: the runtime knows the model by the artifact's folder and its manifest alone.
+Its rooms import downwards only: ``server``, ``aws``, ``settings``, ``http``, ``service``, ``engine``.
 """
 
 import os
 
-# onnxruntime reports to Microsoft unless told not to before it is imported, and takes a thread and some 50 ms of a start for it.
+# Unless this is set before onnxruntime is imported, it reports to Microsoft, which costs a thread and some 50 ms of a start.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

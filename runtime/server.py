@@ -1,13 +1,12 @@
-"""A local server that answers as the deployed function does: HTTP requests become Function URL events for the same handler.
+"""A local HTTP server that answers as the deployed function does.
 
-``POST /2015-03-31/functions/NAME/invocations`` takes direct invocations, as the runtime interface emulator and Lambda's own
-API do. For development and tests: one request at a time, as one execution environment has them.
+``POST /2015-03-31/functions/NAME/invocations`` takes direct invocations, like Lambda's API and its runtime interface emulator.
+For development and tests: it answers one request at a time, as an execution environment does.
 
     python -m runtime.server --model-dir build/model/latest --port 9000
 """
 
 import argparse
-import binascii
 import contextlib
 import json
 import os
@@ -15,28 +14,28 @@ import re
 import signal
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from .aws.events import EventHandler
 from .aws.startup import load
-from .engine.engine import ArtifactError
-from .settings import LAMBDA_PAYLOAD_BYTES, PREFIX, Settings, SettingsError
+from .engine.manifest import ArtifactError
+from .http.messages import Request, Response
+from .http.sizes import LAMBDA_PAYLOAD_BYTES
+from .settings import PREFIX, Settings, SettingsError
 
 INVOCATION_PATH = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 ALLOWED_HEADERS = "authorization, content-type, content-encoding"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``handler`` over HTTP; ``cors_origins`` may call it from a browser."""
+    """Serves ``handler`` over HTTP; pages from ``cors_origins`` may call it."""
 
     daemon_threads = True
 
-    def __init__(
-        self, address: tuple[str, int], handler: Callable[[Any, Any], Any], cors_origins: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, address: tuple[str, int], handler: EventHandler, cors_origins: tuple[str, ...] = ()) -> None:
         super().__init__(address, _RequestHandler)
         self._handler = handler
         self._lock = threading.Lock()
@@ -44,14 +43,19 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's URL, without a slash at the end."""
         host, port = self.server_address[:2]
         return f"http://{host}:{port}"
 
-    def invoke(self, event: Any) -> Any:
-        """The handler's result for ``event``, after all that came before."""
+    def answer(self, request: Request) -> Response:
+        """The handler's response, once earlier requests are answered."""
         with self._lock:
-            return self._handler(event, None)
+            return self._handler.answer(request)
+
+    def invoke(self, event: Any) -> Any:
+        """The handler's result for a direct invocation, once earlier requests are answered."""
+        with self._lock:
+            return self._handler(event)
 
 
 class _RequestHandler(BaseHTTPRequestHandler):
@@ -72,15 +76,14 @@ class _RequestHandler(BaseHTTPRequestHandler):
         elif self.command == "OPTIONS" and "access-control-request-method" in self.headers and self._cors_headers():
             self._send(204, self._cors_headers(), b"")
         else:
-            result = self.server.invoke(self._event(body))
-            content = result["body"]
-            content = binascii.a2b_base64(content) if result["isBase64Encoded"] else content.encode()
-            self._send(result["statusCode"], result["headers"] | self._cors_headers(), content)
+            response = self.server.answer(self._request(body))
+            headers = {"content-type": response.content_type} | response.headers | self._cors_headers()
+            self._send(response.status, headers, response.body)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = handle_request
 
     def _body(self) -> bytes | None:
-        """The request's body, or None if it was refused."""
+        """The request's body, or None if the request was refused."""
         length = self.headers.get("content-length", "0")
         if "transfer-encoding" in self.headers or not length.isdecimal():
             self.close_connection = True
@@ -92,43 +95,19 @@ class _RequestHandler(BaseHTTPRequestHandler):
             )
         return self.rfile.read(int(length))
 
-    def _event(self, body: bytes) -> dict[str, Any]:
-        """The event that a Function URL makes of this request (payload format 2.0)."""
-        path, _, query = self.path.partition("?")
+    def _request(self, body: bytes) -> Request:
         headers: dict[str, str] = {}
         for name, value in self.headers.items():
             name = name.lower()
             headers[name] = f"{headers[name]},{value}" if name in headers else value
-        event = {
-            "version": "2.0",
-            "routeKey": "$default",
-            "rawPath": path,
-            "rawQueryString": query,
-            "headers": headers,
-            "requestContext": {
-                "accountId": "anonymous",
-                "apiId": "local",
-                "domainName": headers.get("host", ""),
-                "http": {
-                    "method": self.command,
-                    "path": path,
-                    "protocol": self.request_version,
-                    "sourceIp": self.client_address[0],
-                    "userAgent": headers.get("user-agent", ""),
-                },
-                "requestId": str(uuid.uuid4()),
-                "routeKey": "$default",
-                "stage": "$default",
-                "timeEpoch": time.time_ns() // 1_000_000,
-            },
-        }
-        return event | _event_body(body, headers)
+        path = self.path.partition("?")[0] or "/"
+        return Request(method=self.command, path=path, headers=headers, body=body, id=str(uuid.uuid4()))
 
     def _send_invocation(self, body: bytes) -> None:
         try:
             event = json.loads(body or b"{}")
         except (ValueError, RecursionError) as error:
-            # What Lambda itself answers before it asks a function.
+            # Lambda gives this answer without calling the function.
             message = {"Type": "User", "Message": f"Could not parse request body into json: {error}"}
             headers = {"content-type": "application/json", "x-amzn-errortype": "InvalidRequestContentException"}
             self._send(400, headers, json.dumps(message).encode())
@@ -144,7 +123,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        # An answer to HEAD would have to tell the length of a body that is not there.
+        # The length of the body that GET would have sent is not known here.
         if self.command != "HEAD" and status != 204:
             self.send_header("content-length", str(len(body)))
         if self.close_connection:
@@ -154,7 +133,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _cors_headers(self) -> dict[str, str]:
-        """What lets a browser's page from another origin call, if that origin may."""
+        """The headers that let a page from another origin call, if that origin may."""
         origin, allowed = self.headers.get("origin"), self.server.cors_origins
         if not origin or not ("*" in allowed or origin in allowed):
             return {}
@@ -167,22 +146,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         }
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: the handler logs requests."""
-
-
-def _event_body(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-    """The body as a Function URL passes it on: text where it is text, else base64."""
-    is_text = "content-encoding" not in headers and headers.get("content-type", "").startswith(
-        ("application/json", "text/")
-    )
-    if is_text:
-        try:
-            return {"body": body.decode(), "isBase64Encoded": False}
-        except UnicodeDecodeError:
-            pass  # then it is bytes
-    if not body:
-        return {"isBase64Encoded": False}
-    return {"body": binascii.b2a_base64(body, newline=False).decode(), "isBase64Encoded": True}
+        """Log nothing, since the handler logs requests."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -204,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     print(f"serving {options.model_dir} on {server.url}", file=sys.stderr, flush=True)
-    # As the first process of a container it would otherwise not hear SIGTERM.
+    # The first process of a container ignores SIGTERM unless it has a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()

@@ -1,6 +1,6 @@
 """Settings of a deployment, read once from the environment.
 
-Every field is set by the variable ``EMBEDDINGS_`` and its name in capitals; one that is unset or empty keeps its default.
+The variable of a field is ``EMBEDDINGS_`` and the field's name in capitals. An unset or empty variable leaves the default.
 """
 
 from collections.abc import Mapping
@@ -8,53 +8,40 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from .service.limits import Limits
+from .service.options import LongTexts
+
 PREFIX = "EMBEDDINGS_"
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Auth = Literal["iam", "api_key", "none"]
-LongTexts = Literal["error", "truncate", "window"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-
-LAMBDA_PAYLOAD_BYTES = 6 * 1024 * 1024
-"""What Lambda lets through in one invocation, each way (AWS Lambda quotas, "Invocation payload")."""
 
 
 class SettingsError(Exception):
-    """A setting has a value that is not allowed: the message names the variable, the value and what is allowed."""
+    """A setting has a value that is not allowed; the message names the variable, the value and what is allowed."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How this deployment serves its model."""
+    """How a deployment serves its model."""
 
     model_dir: str = "/opt/model"
     """Folder of the artifact."""
     auth: Auth = "iam"
-    """Who may call: ``iam`` leaves it to the Function URL, ``api_key`` asks for a bearer token, ``none`` lets all in."""
+    """Who may call: ``iam`` leaves it to the Function URL, ``api_key`` requires a bearer token, ``none`` lets everyone in."""
     api_key_secret_arn: str | None = None
-    """Secret in Secrets Manager whose value is the key; needed by ``api_key``."""
-    api_key_refresh_seconds: Positive = 300
-    """How long a key that was read is trusted before it is read again."""
-    max_texts: Positive = 2048
-    """Texts a request."""
-    max_tokens: Positive = 131_072
-    """Tokens a request, special tokens and prompts included."""
-    max_body_bytes: Positive = LAMBDA_PAYLOAD_BYTES
-    """Size of a request's body, after decompression."""
+    """ARN of the secret in Secrets Manager that holds the key; ``api_key`` needs it."""
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] = Limits().max_tokens
+    """Most tokens of a request, special tokens and prompts included."""
     default_prompt: str | None = None
-    """Name of the prompt that is put before an input when a request names none; by default the checkpoint's own."""
+    """Name of the prompt put before an input when a request names none; by default the checkpoint's default prompt."""
     long_texts: LongTexts = "error"
     """What happens to a text longer than the model reads, unless the request says."""
-    window_overlap: NotNegative | None = None
-    """Tokens that neighbouring windows of a long text share, unless the request says; by default 64, or half a window of a model
-    that reads less than 128."""
     cors_origins: tuple[str, ...] = ()
-    """Origins that the local server lets browsers call from, ``*`` for all; on AWS the Function URL answers for it."""
+    """Origins whose pages may call the local server, ``*`` for all; on AWS the Function URL handles CORS."""
     log_level: LogLevel = "INFO"
+    """The lowest level that is logged."""
     served_model_name: str | None = None
-    """A name that OpenAI clients may use for the model besides its own."""
-    threads: Positive | None = None
-    """Threads to compute with; by default one for every CPU that the process may use."""
+    """A name that OpenAI's clients may use for the model besides its id."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -82,7 +69,7 @@ def _split(text: str) -> list[str]:
 
 
 def _explain(cls: type, error: str, values: dict) -> str:
-    """Turn msgspec's "Expected `int` - at `$.max_texts`" into a sentence about the variable."""
+    """Turn msgspec's "Expected `int` - at `$.max_tokens`" into a sentence about the variable."""
     reason, _, path = error.partition(" - at `$.")
     field = path.rstrip("`")
     allowed = get_args(cls.__annotations__.get(field))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configuration.settings import EMBEDDED, ModelSettings
+from configuration.groups import EMBEDDED, ModelSettings
 from model_export import artifact as artifacts
 from model_export import checkpoint as checkpoints
 

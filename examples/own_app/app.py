@@ -1,14 +1,16 @@
-"""A CDK app of one's own with an embeddings endpoint in it, and a role that may call it: ``cdk deploy`` in this folder."""
+"""A CDK app with an embeddings endpoint, and a role that may call it: ``cdk deploy`` in this folder."""
 
 from aws_cdk import App, Stack
 from aws_cdk import aws_iam as iam
 
-from infra import Compute, EmbeddingService
+from configuration.groups import Compute, ServiceOptions
+from infra import EmbeddingService
 from model_export.artifact import LATEST
 
 app = App()
 stack = Stack(app, "Search")
 indexer = iam.Role(stack, "Indexer", assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"))
-service = EmbeddingService(stack, "Embeddings", artifact=LATEST, compute=Compute(memory_mb=3008))
+options = ServiceOptions(compute=Compute(memory_mb=3008))
+service = EmbeddingService(stack, "Embeddings", artifact=LATEST, options=options)
 service.grant_invoke(indexer)
 app.synth()

@@ -1,4 +1,4 @@
-"""The post-deployment check: a new version must return the artifact's golden vectors before traffic moves to it."""
+"""Checks a new version: it must return the artifact's golden vectors before traffic moves to it."""
 
 import json
 from pathlib import Path
@@ -13,16 +13,16 @@ from runtime.engine.manifest import GOLDEN_FILE, Golden
 
 HANDLER = Path(__file__).with_name("handler.py")
 DECIMALS = 5
-"""Digits of a golden number that are sent along: the cosine that is asked for needs three."""
+"""Decimals of a golden vector's numbers in the template; the required cosine needs three."""
 
 TIMEOUT = Duration.minutes(10)
-"""Longest that the check may take, waiting for a throttled function included."""
+"""Longest duration of the check, retries of a throttled function included."""
 
 
 class GoldenCheck(Construct):
-    """A custom resource that fails, and with it the deployment, unless ``version`` answers as the artifact says.
+    """A custom resource that fails, and so stops the deployment, unless a version returns the artifact's golden vectors.
 
-    Whatever moves traffic to the version has to depend on it.
+    The resource that moves traffic to the version has to depend on it.
     """
 
     def __init__(
@@ -34,6 +34,15 @@ class GoldenCheck(Construct):
         version: lambda_.IVersion,
         artifact: Path,
     ) -> None:
+        """Define the check.
+
+        Args:
+            scope: Construct to create it in.
+            id: Name within ``scope``.
+            function: The function whose versions are checked.
+            version: The version to check.
+            artifact: Folder of the artifact that ``version`` serves.
+        """
         super().__init__(scope, id)
         log_group = aws_logs.LogGroup(
             self, "Logs", retention=aws_logs.RetentionDays.ONE_MONTH, removal_policy=RemovalPolicy.DESTROY
@@ -54,7 +63,7 @@ class GoldenCheck(Construct):
             "Result",
             resource_type="Custom::GoldenCheck",
             service_token=handler.function_arn,
-            # If it dies without an answer: CloudFormation would wait for an hour.
+            # In case the function ends without an answer: by default CloudFormation waits for an hour.
             service_timeout=TIMEOUT.plus(Duration.minutes(1)),
             properties={
                 "Version": version.function_arn,
@@ -64,7 +73,7 @@ class GoldenCheck(Construct):
 
 
 def golden_answers(artifact: Path) -> dict[str, list[float]]:
-    """The vector that is expected for each golden text."""
+    """Return the expected vector of each golden text."""
     golden = msgspec.json.decode((artifact / GOLDEN_FILE).read_bytes(), type=list[Golden])
     return {entry.text: [round(number, DECIMALS) for number in entry.vector] for entry in golden}
 
@@ -77,7 +86,7 @@ def _role(scope: Construct, log_group: aws_logs.LogGroup, function: lambda_.Func
     Validations.of(role).acknowledge(
         Acknowledgment(
             id=f"AwsSolutions-IAM5[Resource::<{function_id}.Arn>:*]",
-            reason="Any version of this one function: a policy for the new version alone would not be in force in time.",
+            reason="Any version of this one function: a policy for the new version alone would take effect too late.",
         )
     )
     return role

@@ -1,1 +1,1 @@
-"""Lambda: Function URL, handler, telemetry, secrets."""
+"""AWS Lambda: events, the entry point, telemetry and secrets."""

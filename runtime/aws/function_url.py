@@ -1,56 +1,73 @@
-"""Function URL events (payload format 2.0) in, what Lambda expects back out.
+"""Function URL events (payload format 2.0) to HTTP requests, and responses to the results that Lambda expects.
 
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
 """
 
 import binascii
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..http.messages import GZIP_FROM_BYTES, GZIP_LEVEL, GZIP_WBITS, Request, Response, accepts_gzip
+from ..http.messages import BodyError, Request, Response
 from ..service.errors import writable
 
 
 def is_http(event: Any) -> bool:
-    """Whether ``event`` comes from a Function URL, and not from a direct invocation."""
+    """Whether ``event`` comes from a Function URL; if not, it is a direct invocation."""
     return (
         isinstance(event, dict) and isinstance(event.get("requestContext"), dict) and "http" in event["requestContext"]
     )
 
 
-def parse(event: Mapping[str, Any]) -> Request:
-    """The HTTP request that a Function URL event describes. Parts that are missing or no strings count as empty."""
+def parse(event: Mapping[str, Any], request_id: str = "") -> Request:
+    """The HTTP request of a Function URL event. Parts that are missing or not strings count as empty.
+
+    ``request_id`` is used if the event has no id.
+    """
     context = event["requestContext"]
     http = context["http"] if isinstance(context["http"], dict) else {}
     headers = event.get("headers") if isinstance(event.get("headers"), dict) else {}
-    body = event.get("body")
-    return Request(
+    request = Request(
         method=_text(http.get("method")).upper(),
         path=_text(event.get("rawPath") or http.get("path")) or "/",
         headers={name.lower(): value for name, value in headers.items() if isinstance(value, str)},
-        body=body if isinstance(body, (str, bytes)) else b"",
-        is_base64=event.get("isBase64Encoded") is True,
-        id=_text(context.get("requestId")),
+        id=_text(context.get("requestId")) or request_id,
     )
+    try:
+        request.body = _body(event.get("body"), event.get("isBase64Encoded") is True)
+    except BodyError as error:
+        request.body_error = error
+    return request
 
 
 def _text(value: Any) -> str:
     return writable(value) if isinstance(value, str) else ""
 
 
-def answer(response: Response, request: Request) -> dict[str, Any]:
-    """The result that makes the Function URL send ``response``, compressed if it is long and the client takes gzip."""
+def _body(body: Any, is_base64: bool) -> bytes:
+    if not isinstance(body, (str, bytes)):
+        return b""
+    if is_base64:
+        try:
+            return binascii.a2b_base64(body, strict_mode=True)
+        except ValueError as error:  # binascii.Error, or a character that is not ASCII
+            raise BodyError(400, f"the body is not base64: {error}") from None
+    if isinstance(body, bytes):
+        return body
+    try:
+        return body.encode()
+    except UnicodeEncodeError:
+        raise BodyError(400, "the body is not valid Unicode: it holds half of a surrogate pair") from None
+
+
+def answer(response: Response) -> dict[str, Any]:
+    """The result that makes the Function URL send ``response``."""
     headers = {"content-type": response.content_type, **response.headers}
-    body, is_base64 = response.body, False
-    if len(body) >= GZIP_FROM_BYTES and accepts_gzip(request.headers.get("accept-encoding", "")):
-        compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WBITS)
-        compressed = compressor.compress(body) + compressor.flush()
-        # Lambda takes bytes as base64 only, which costs a third again.
-        if 4 * len(compressed) < 3 * len(body):
-            headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
-            body, is_base64 = compressed, True
-    if request.method == "HEAD":
-        body, is_base64 = b"", False
-    text = binascii.b2a_base64(body, newline=False).decode() if is_base64 else body.decode()
-    return {"statusCode": response.status, "headers": headers, "body": text, "isBase64Encoded": is_base64}
+    # Lambda takes a body that is not text as base64.
+    is_base64 = bool(response.body) and "content-encoding" in headers
+    body = binascii.b2a_base64(response.body, newline=False) if is_base64 else response.body
+    return {
+        "statusCode": response.status,
+        "headers": headers,
+        "body": body.decode(),
+        "isBase64Encoded": is_base64,
+    }

@@ -1,4 +1,4 @@
-"""The entry point on Lambda. Importing it loads the model: Lambda's init phase, which is not part of any request."""
+"""The entry point on Lambda. Importing it loads the model, so that loading happens in Lambda's init phase, before requests."""
 
 import os
 

@@ -1,6 +1,6 @@
 """Reads one secret from AWS Secrets Manager, signed with Signature Version 4.
 
-Instead of boto3, whose import takes longer than loading the model: one request is all that the runtime ever sends to AWS.
+This is the only request that the runtime sends to AWS, and importing boto3 would take longer than loading the model.
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 """
 
@@ -18,16 +18,16 @@ TIMEOUT_SECONDS = 5
 
 
 class SecretError(Exception):
-    """The secret cannot be read; the message says why, and never holds it."""
+    """The secret cannot be read; the message says why and never contains the secret."""
 
 
 def read_secret(arn: str, environment: Mapping[str, str]) -> str:
     """The current value (``SecretString``) of the secret ``arn``, with the credentials in Lambda's ``environment``.
 
-    ``AWS_ENDPOINT_URL_SECRETS_MANAGER`` and ``AWS_ENDPOINT_URL`` lead elsewhere, as they do for the AWS SDKs.
+    ``AWS_ENDPOINT_URL_SECRETS_MANAGER`` and ``AWS_ENDPOINT_URL`` choose another endpoint, as for the AWS SDKs.
 
     Raises:
-        SecretError: it cannot be reached, or Secrets Manager says no.
+        SecretError: Secrets Manager cannot be reached or refuses the request, or the secret has no text.
     """
     region = _region(arn, environment)
     url = urlsplit(

@@ -1,31 +1,66 @@
-"""Puts the parts together: from settings to an application that is ready to answer."""
+"""Loads the artifact and puts the rooms together: from settings to a handler that is ready to answer."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.engine import Engine
+from ..http.application import Application
 from ..http.auth import ApiKeyAuthenticator, Authenticator
+from ..service.errors import UnknownPromptError
+from ..service.limits import Limits
+from ..service.options import ServiceConfig
 from ..service.service import Service
-from ..settings import Settings
-from .application import Application
+from ..settings import PREFIX, Settings, SettingsError
+from .events import EventHandler
 from .telemetry import Telemetry, process_seconds
 
 
-def load(settings: Settings, function_name: str | None = None) -> Application:
-    """The application that serves the artifact in ``settings.model_dir``.
+def load(
+    settings: Settings,
+    function_name: str | None = None,
+    threads: int | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> EventHandler:
+    """The handler that serves the artifact in ``settings.model_dir``.
+
+    Args:
+        settings: The deployment's settings.
+        function_name: Name of the Lambda function, for metrics; None outside of Lambda.
+        threads: Threads to compute with; by default one for each CPU that the process may use.
+        on_step: Called with a step's name after each step of loading the engine.
 
     Raises:
-        ArtifactError, SettingsError: it cannot be served, or not like this.
+        ArtifactError, SettingsError: the artifact cannot be served, or not with these settings.
     """
-    service = Service(Engine.load(Path(settings.model_dir), settings.threads), settings)
+    engine = Engine.load(Path(settings.model_dir), threads, on_step)
+    service = make_service(engine, settings)
     telemetry = Telemetry(
         function_name,
         settings.log_level,
         process_seconds(),
-        service.metrics,
         provisioned=os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency",
     )
-    return Application(service, _authenticator(settings, telemetry), telemetry)
+    authenticator = _authenticator(settings, telemetry)
+    application = Application(service, authenticator, telemetry.record_failure, settings.served_model_name)
+    return EventHandler(application, telemetry)
+
+
+def make_service(engine: Engine, settings: Settings) -> Service:
+    """The service of ``engine`` with ``settings``.
+
+    Raises:
+        SettingsError: the default prompt is not one of the model's.
+    """
+    config = ServiceConfig(
+        limits=Limits(max_tokens=settings.max_tokens),
+        default_prompt=settings.default_prompt,
+        long_texts=settings.long_texts,
+    )
+    try:
+        return Service(engine, config)
+    except UnknownPromptError as error:
+        raise SettingsError(f"{PREFIX}DEFAULT_PROMPT: {error}") from None
 
 
 def _authenticator(settings: Settings, telemetry: Telemetry) -> Authenticator:
@@ -36,10 +71,6 @@ def _authenticator(settings: Settings, telemetry: Telemetry) -> Authenticator:
     def report(error: Exception) -> None:
         telemetry.record_failure(error, reason=str(error) if isinstance(error, SecretError) else None)
 
-    authenticator = ApiKeyAuthenticator(
-        lambda: read_secret(settings.api_key_secret_arn, os.environ),
-        settings.api_key_refresh_seconds,
-        report,
-    )
+    authenticator = ApiKeyAuthenticator(lambda: read_secret(settings.api_key_secret_arn, os.environ), report)
     authenticator.refresh()
     return authenticator

@@ -1,8 +1,8 @@
-"""One line of JSON a request on standard output: the log, and in the same line its metrics.
+"""One line of JSON for each request on standard output, with the request's log and its metrics.
 
-CloudWatch makes metrics of the line by itself (embedded metric format, EMF), so neither a second line nor a call is paid for:
+CloudWatch extracts the metrics from the line (embedded metric format, EMF), so they cost no second line and no API call:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-Texts, vectors and keys are never part of it.
+A line never contains texts, vectors or keys.
 """
 
 import os
@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from ..http.messages import Response
-from ..http.metrics import Metrics
 
+_IMPORTED = time.monotonic()
+PROCESS_FILE = "/proc/self/stat"
 NAMESPACE = "ServerlessEmbeddings"
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 UNITS = {
@@ -32,30 +33,28 @@ UNITS = {
 
 
 class Telemetry:
-    """Writes the lines of one process, and counts what ``/metrics`` tells."""
+    """Writes the lines of one process."""
 
     def __init__(
         self,
         function_name: str | None,
         level: str,
         init_seconds: float,
-        metrics: Metrics,
         write: Callable[[str], Any] | None = None,
         provisioned: bool = False,
     ) -> None:
-        self._metrics = metrics
         self._function_name = function_name
-        """None outside of Lambda, where nothing makes metrics of a line."""
+        """None outside of Lambda, where nothing extracts metrics from the lines."""
         self._level = LEVELS[level]
         self._init_seconds = init_seconds
         self._first = True
-        """Whether nothing was answered so far."""
+        """True until the first request is answered."""
         self._provisioned = provisioned
-        """Whether Lambda initialized the process before anybody called (provisioned concurrency): no request waited for it."""
+        """Whether Lambda started the process ahead of requests (provisioned concurrency), so that none waited for it."""
         self._write = write or _write_line
 
     def record(self, route: str, response: Response, request_id: str, seconds: float) -> None:
-        """Log and count one request."""
+        """Write the line of one request."""
         usage, failed = response.usage, response.status >= 400
         values = {
             "Requests": 1,
@@ -78,17 +77,10 @@ class Telemetry:
             line["error_type"] = response.error_type
         level = "ERROR" if response.status >= 500 else "WARNING" if failed else "INFO"
         self._emit(level, "request", line, values)
-        self._metrics.observe(response, seconds)
-
-    def record_warm_up(self, request_id: str) -> bool:
-        """Log an invocation that only kept the process warm. Returns whether it was the process's first."""
-        was_cold = self._is_cold()
-        self._emit("INFO", "warm-up", {"request_id": request_id}, {"MemoryUsed": memory_megabytes()})
-        return was_cold
 
     def record_failure(self, error: Exception, request_id: str = "", reason: str | None = None) -> None:
-        """Log where an error of ours was raised, without its message, which may hold what a caller sent. ``reason`` is one that
-        does not."""
+        """Log where an unexpected error was raised. Its message is left out, because it may contain a caller's text; ``reason``
+        is a message that does not."""
         frames, trace = [], error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
@@ -128,7 +120,7 @@ def _directive(values: dict[str, float]) -> dict[str, Any]:
 
 
 def _steps(response: Response, seconds: float) -> dict[str, float]:
-    """Milliseconds by step; what is left of the total is reading the request and writing the answer."""
+    """Milliseconds by step; the rest of the total is reading the request and writing the answer."""
     steps = {"total": seconds}
     if response.usage:
         steps |= {
@@ -139,19 +131,24 @@ def _steps(response: Response, seconds: float) -> dict[str, float]:
 
 
 def memory_megabytes() -> float:
-    """Peak resident memory of the process, as Lambda's ``Max Memory Used`` counts it."""
-    return round(getrusage(RUSAGE_SELF).ru_maxrss / 1024, 1)
+    """Peak resident memory of the process in MiB, as in Lambda's ``Max Memory Used``."""
+    # getrusage(2): kilobytes on Linux, bytes on macOS.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(getrusage(RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
 def process_seconds() -> float:
-    """Time since the process was started, the interpreter's own start included."""
-    with open("/proc/self/stat") as file:
-        # The second field, the name in parentheses, may hold spaces; the start time is the 22nd (proc(5)).
-        started = int(file.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    """Seconds since the process was started; without ``/proc`` (macOS), since this module was imported."""
+    try:
+        with open(PROCESS_FILE) as file:
+            # The second field, the name in parentheses, may hold spaces; the start time is the 22nd (proc(5)).
+            started = int(file.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return time.monotonic() - _IMPORTED
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def _write_line(line: str) -> None:
-    # In one write, so that the lines of two processes that share the output do not mix.
+    # One write, so that lines of processes that share the output do not mix.
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

@@ -1,1 +1,1 @@
-"""The engine: token ids in, numbers out."""
+"""The engine: token ids in, numbers out. It knows nothing of HTTP, prompts or limits."""

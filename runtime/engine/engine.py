@@ -1,32 +1,45 @@
-"""The engine: token ids in, vectors out. It knows nothing of HTTP, prompts or limits.
+"""The engine of an artifact: its session, its tokenizer and the head of its task.
 
-One text at a time goes through the graph, unpadded, so that a vector cannot depend on the texts it came with.
+One text at a time goes through the graph, unpadded, so that a result cannot depend on the texts that came with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from .heads.pooling import normalize, pool
-from .manifest import ArtifactError, Manifest, check_file, read_manifest
+from .heads import make_head
+from .manifest import Manifest, check_file, read_manifest
+from .session import GRAPH_FILE, WEIGHTS_FILE, Session
 from .tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
-GRAPH_FILE = "model.onnx"
-WEIGHTS_FILE = "model.bin"
+
+def _ignore(step: str) -> None:
+    """The default of ``on_step``."""
 
 
 class Engine:
-    """A loaded artifact; :meth:`load` makes one from a folder with a manifest."""
+    """A loaded artifact; :meth:`load` makes one from a folder with a manifest, and checks its files.
 
-    def __init__(self, folder: Path, manifest: Manifest, threads: int | None = None) -> None:
+    ``on_step`` is called with a step's name after each step of loading: ``manifest``, ``tokenizer``, ``session``.
+
+    Raises:
+        ArtifactError: the runtime cannot serve what the manifest says, or onnxruntime cannot load the graph.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, threads: int | None = None, on_step: Callable[[str], None] = _ignore
+    ) -> None:
         self.manifest = manifest
+        self.head = make_head(folder, manifest)
+        on_step("manifest")
         self.tokenizer = Tokenizer(folder, manifest.tokenizer)
-        self._session = _load_session(folder / GRAPH_FILE, threads)
+        on_step("tokenizer")
+        self._session = Session(folder, manifest.graph, threads)
+        on_step("session")
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None) -> "Engine":
+    def load(cls, folder: Path, threads: int | None = None, on_step: Callable[[str], None] = _ignore) -> "Engine":
         """Load the artifact in ``folder``, to compute with ``threads`` threads (by default one a CPU).
 
         Raises:
@@ -36,9 +49,9 @@ class Engine:
         tokenizer_file = KITOKEN_FILE if manifest.tokenizer.kind == "kitoken" else TOKENIZERS_FILE
         check_file(folder, tokenizer_file, manifest)
         check_file(folder, GRAPH_FILE, manifest)
-        # The weights are mapped, and most of their bytes never read: to hash them would read them all.
+        # Only the size: the weights are mapped and most of them never read; hashing would read all of them.
         check_file(folder, WEIGHTS_FILE, manifest, content=False)
-        return cls(folder, manifest, threads)
+        return cls(folder, manifest, threads, on_step)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``, without special tokens."""
@@ -55,35 +68,13 @@ class Engine:
 
     @property
     def reference_tokenizer(self):
-        """The checkpoint's own ``tokenizers.Tokenizer``, loaded at its first use."""
+        """The checkpoint's ``tokenizers.Tokenizer``, loaded when it is first used."""
         return self.tokenizer.reference
 
     def token_vectors(self, ids: Sequence[int]) -> np.ndarray:
         """Vectors of the tokens ``ids`` (special tokens included, 1 to ``max_tokens``): float32 [tokens, hidden]."""
-        input_ids = np.array([ids], dtype=np.int64)
-        feed = {name: _INPUTS[name](input_ids) for name in self.manifest.graph.inputs}
-        return self._session.run([self.manifest.graph.output], feed)[0][0]
+        return self._session.run(ids)
 
     def embed(self, ids: Sequence[int], normalize_vector: bool = True) -> np.ndarray:
         """The vector of the text with tokens ``ids`` (special tokens included): float32 [dimensions]."""
-        vector = pool(self.token_vectors(ids), self.manifest.pooling)
-        return normalize(vector) if normalize_vector else vector
-
-
-_INPUTS = {
-    "input_ids": lambda input_ids: input_ids,
-    "attention_mask": np.ones_like,
-    "token_type_ids": np.zeros_like,
-}
-
-
-def _load_session(graph: Path, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    # The graph was optimized when it was exported.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no common base of their own
-        raise ArtifactError(f"{graph}: onnxruntime cannot load it ({error})") from error
+        return self.head.vector(self.token_vectors(ids), normalize_vector)

@@ -1,7 +1,7 @@
 """The manifest of an artifact: everything that the runtime knows of the model that it serves.
 
-``model_export`` writes it, the runtime reads it. It is the contract between the two, so it lives on the reading side,
-which may import nothing of the other.
+``model_export`` writes it, the runtime reads it. This contract lives on the reader's side, because the runtime may not import
+``model_export``.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ GOLDEN_FILE = "golden.json"
 
 
 class ArtifactError(Exception):
-    """The artifact cannot be served: the message names the file and what is wrong with it."""
+    """The artifact cannot be served; the message names the file and says what is wrong with it."""
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,19 +41,19 @@ class TokenizerInfo(Struct):
     """How a text becomes token ids."""
 
     kind: str
-    """``kitoken`` where its ids were seen to equal those of ``tokenizers``, else ``tokenizers``."""
+    """``kitoken`` if its ids equalled those of ``tokenizers`` when the artifact was made, else ``tokenizers``."""
     prefix: list[int]
     """Ids put before every text, such as ``[CLS]``."""
     suffix: list[int]
     """Ids put after every text, such as ``[SEP]``."""
     special_tokens: list[str]
-    """Spellings that the tokenizer takes for a special token when they stand in a text."""
+    """Strings that the tokenizer turns into a special token where a text contains them."""
     blank: int | None
-    """The id that kitoken gives for a text of nothing but white space, for which ``tokenizers`` gives none."""
+    """The id that kitoken returns for a text of white space only, where ``tokenizers`` returns none."""
 
 
 class GraphInfo(Struct):
-    """How the ONNX graph is called."""
+    """Inputs and output of the ONNX graph."""
 
     inputs: list[str]
     """Names of its inputs, each int64 of shape [1, tokens]; ``input_ids`` is always one of them."""
@@ -62,7 +62,7 @@ class GraphInfo(Struct):
 
 
 class Fidelity(Struct):
-    """The shipped graph against the fp32 model, by the cosine of their vectors over a fixed multilingual set of texts."""
+    """Cosines between the vectors of the shipped graph and of the fp32 model, over a fixed multilingual set of texts."""
 
     texts: int
     cosine_mean: float
@@ -70,7 +70,7 @@ class Fidelity(Struct):
     """First percentile."""
     cosine_min: float
     threshold: float
-    """The least ``cosine_min`` with which the artifact was allowed to ship."""
+    """The lowest ``cosine_min`` with which the artifact may ship."""
 
 
 class Memory(Struct):
@@ -79,18 +79,18 @@ class Memory(Struct):
     longest_text_mb: int
     """Embedding a text of ``max_tokens`` tokens."""
     worst_text_mb: int
-    """Tokenizing the text that needs most memory of those that the limits let through."""
+    """Tokenizing the allowed text that needs most memory."""
 
 
 class FileInfo(Struct):
-    """What a file of the artifact must be."""
+    """Hash and size of a file of the artifact."""
 
     sha256: str
     bytes: int
 
 
 class Golden(Struct):
-    """An entry of ``golden.json``: a text (without prompt) and its vector, unit length, from this very artifact."""
+    """An entry of ``golden.json``: a text (without prompt) and the unit vector that this artifact computes for it."""
 
     text: str
     vector: list[float]
@@ -101,24 +101,24 @@ class Manifest(Struct):
 
     format: int
     key: str
-    """Hash of what went into the artifact; also the name of its folder."""
+    """Hash of the artifact's ingredients; also the name of its folder."""
     model: ModelInfo
     precision: str
     """``fast``, ``balanced`` or ``exact``."""
     task: str
-    """What the model computes of a text: ``embed``, a vector."""
+    """``embed``: the model turns a text into a vector. ``runtime.engine.heads`` lists the tasks."""
     dimensions: int
     """Length of a pooled vector."""
     hidden: int
     """Length of a token vector."""
     max_tokens: int
-    """The most tokens that the model reads of a text, special tokens included."""
+    """Most tokens that the model reads of a text, special tokens included."""
     pooling: list[str]
-    """Pooling modes by sentence-transformers' names, their vectors concatenated in this order."""
+    """Pooling modes by sentence-transformers' names; their vectors are concatenated in this order."""
     normalize: bool
     """Whether the model's own vectors are scaled to unit length."""
     prompts: dict[str, str]
-    """Texts that may be put before an input, by name."""
+    """Texts that can be put before an input, by name."""
     default_prompt: str | None
     """Name of the prompt that the checkpoint puts before every input, if it does."""
     tokenizer: TokenizerInfo
@@ -136,7 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the artifact in ``folder``.
 
     Raises:
-        ArtifactError: it is missing, is no manifest, or has another format than this runtime reads.
+        ArtifactError: it is missing, cannot be parsed, or has a format that this runtime does not read.
     """
     path = folder / MANIFEST_FILE
     try:

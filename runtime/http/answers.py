@@ -1,4 +1,4 @@
-"""From what the service computed to bodies."""
+"""From results to responses."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ def json_answer(payload: msgspec.Struct | list, usage: Usage | None = None) -> R
 
 
 def numbers_answer(payload: np.ndarray | list[np.ndarray] | dict[str, Any], usage: Usage) -> Response:
-    """``payload`` with arrays in it as JSON; a float32 takes the fewest digits that tell it from its neighbours."""
+    """``payload`` with numpy arrays in it as JSON; a float32 gets the fewest digits that still identify it."""
     return Response(body=orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY), usage=usage)
 
 
 def text_answer(text: str, content_type: str = "text/plain; charset=utf-8") -> Response:
-    """``text`` as it is."""
+    """``text`` as the body."""
     return Response(body=text.encode(), content_type=content_type)

@@ -1,4 +1,4 @@
-"""Who may call. With ``iam`` the Function URL has decided before the function is asked; a key is checked here."""
+"""Who may call. With ``iam`` the Function URL decides before the function is called; an API key is checked here."""
 
 import binascii
 from collections.abc import Callable
@@ -7,42 +7,47 @@ from time import monotonic
 from .errors import HttpError
 from .messages import Request
 
+REFRESH_SECONDS = 300
+"""How long a key is trusted before it is read again."""
 MISS_SECONDS = 10
-"""When a key is offered that does not match, the secret may have been rotated: it is read again, at most this often."""
+"""A key that does not match may be a rotated one, so the secret is read again, but at most this often."""
 
 
 class Authenticator:
     """Lets every request through."""
+
+    needs_key = False
+    """Whether callers have to send an API key."""
 
     def check(self, request: Request) -> None:
         """Raise HttpError (401) if ``request`` may not be answered."""
 
 
 class ApiKeyAuthenticator(Authenticator):
-    """Asks for a key as bearer token, or from a browser that opens a page as the password of basic authentication.
+    """Requires a key as bearer token; a browser that opens a page may send it as the password of basic authentication.
 
-    ``read_key`` reads the key from where it is kept: once, again every ``refresh_seconds``, and when another one is offered,
-    so that it can be rotated without deploying. ``report`` is told when it fails; the key known so far holds until it succeeds.
+    ``read_key`` reads the key: at first use, every :data:`REFRESH_SECONDS`, and when a request sends another key, so that the
+    key can be rotated without a deployment. ``report`` gets the error if that fails; until it succeeds the last key holds.
     """
+
+    needs_key = True
 
     def __init__(
         self,
         read_key: Callable[[], str],
-        refresh_seconds: float,
         report: Callable[[Exception], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._read_key = read_key
-        self._refresh_seconds = refresh_seconds
         self._report = report
         self._clock = clock
         self._key: bytes | None = None
         self._read_at = float("-inf")
 
     def check(self, request: Request) -> None:
-        """Raise HttpError if the key is missing or wrong (401), or cannot be compared with the right one (503)."""
+        """Raise HttpError if the key is missing or wrong (401), or the secret cannot be read (503)."""
         offered = _credential(request.headers.get("authorization", ""))
-        if self._key is None or self._age() >= self._refresh_seconds:
+        if self._key is None or self._age() >= REFRESH_SECONDS:
             self.refresh()
         if offered and not self._matches(offered) and self._age() >= MISS_SECONDS:
             self.refresh()
@@ -56,7 +61,7 @@ class ApiKeyAuthenticator(Authenticator):
         self._read_at = self._clock()
         try:
             self._key = self._read_key().strip().encode()
-        except Exception as error:  # whatever it is, requests with the known key are answered
+        except Exception as error:  # after any error, the last key still holds
             self._report(error)
 
     def _age(self) -> float:
@@ -65,7 +70,7 @@ class ApiKeyAuthenticator(Authenticator):
     def _matches(self, offered: bytes) -> bool:
         from hmac import compare_digest
 
-        # In time that does not depend on how much of it is right. An empty secret lets nobody in.
+        # Takes the same time however much of the key is right. An empty secret lets nobody in.
         return bool(self._key) and compare_digest(offered, self._key)
 
 
@@ -84,7 +89,7 @@ def _credential(authorization: str) -> bytes:
 
 def _unauthorized(request: Request, offered: bytes) -> HttpError:
     message = "the API key is wrong" if offered else "an API key is needed: send `Authorization: Bearer KEY`"
-    # A browser asks its user for a password only if it is told to, which is right for a page and wrong for a call of it.
+    # "Basic" makes a browser ask its user for a password: right for a page, wrong for a request that a script sends.
     is_page = "text/html" in request.headers.get("accept", "")
     challenge = 'Basic realm="embeddings"' if is_page else 'Bearer realm="embeddings"'
     return HttpError(

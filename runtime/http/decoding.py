@@ -6,13 +6,15 @@ import msgspec
 
 from .errors import HttpError
 from .messages import BodyError, Request, read_body
+from .sizes import LAMBDA_PAYLOAD_BYTES
 
 
-def decode_body(request: Request, kind: type, max_bytes: int) -> Any:
+def decode_body(request: Request, kind: type) -> Any:
     """The body of ``request`` as a ``kind``.
 
     Raises:
-        HttpError: it is not JSON (400, 415), too long (413), or has other fields than ``kind`` (422).
+        HttpError: it is not JSON (400, 415), too long (413), or does not have the fields of ``kind`` (422).
+        RequestError: ``kind`` refuses the values.
     """
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
@@ -25,7 +27,7 @@ def decode_body(request: Request, kind: type, max_bytes: int) -> Any:
             error_type="Validation",
         )
     try:
-        body = read_body(request, max_bytes)
+        body = read_body(request, LAMBDA_PAYLOAD_BYTES)
     except BodyError as error:
         raise HttpError(error.status, f"Failed to buffer the request body: {error.message}") from None
     try:
@@ -36,14 +38,15 @@ def decode_body(request: Request, kind: type, max_bytes: int) -> Any:
         raise HttpError(400, f"Failed to parse the request body as JSON: {error}") from None
 
 
-def convert_event(event: Any, kind: type) -> Any:
-    """A direct invocation's event as a ``kind``.
+def convert_fields(fields: Any, kind: type) -> Any:
+    """A request that is already parsed, as a ``kind``.
 
     Raises:
-        HttpError: it has other fields than ``kind`` (422), or is nothing that JSON has words for (400).
+        HttpError: it does not have the fields of ``kind`` (422), or is not JSON (400).
+        RequestError: ``kind`` refuses the values.
     """
     try:
-        return msgspec.convert(event, kind)
+        return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise _wrong_type(error, kind) from None
     except (RecursionError, UnicodeEncodeError) as error:
@@ -60,7 +63,7 @@ def _wrong_type(error: msgspec.ValidationError, kind: type) -> HttpError:
 
 
 def _choices(kind: Any, path: list[str]) -> tuple[str, ...]:
-    """The words that the field at ``path`` of ``kind`` takes."""
+    """The words that the field at ``path`` of ``kind`` accepts."""
     if get_origin(kind) is Literal and not path:
         return get_args(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):

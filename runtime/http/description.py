@@ -1,12 +1,11 @@
-"""``/openapi.json``: what the routes take and give, from the very types that validate it (OpenAPI 3.1)."""
+"""``/openapi.json``: the requests and answers of all routes, from the types that validate them (OpenAPI 3.1)."""
 
 from typing import Any
 
 import msgspec
 
-from ..service.service import Service
 from . import VERSION
-from .routes import ROUTES, Route, is_openai
+from .route import Call, Route, is_openai
 from .types import NARROWED, ErrorResponse, OpenAIErrorResponse
 
 REF_TEMPLATE = "#/components/schemas/{name}"
@@ -21,24 +20,23 @@ REASONS = {
 }
 
 
-def describe(service: Service) -> dict[str, Any]:
-    """The description of what ``service`` serves."""
+def describe(call: Call) -> dict[str, Any]:
+    """The description of the API of this deployment."""
     types = [ErrorResponse, OpenAIErrorResponse]
-    for route in ROUTES:
+    for route in call.routes:
         types += [kind for kind in (route.request, route.response) if kind is not None and not isinstance(kind, str)]
     schemas, components = _narrow(msgspec.json.schema_components(types, ref_template=REF_TEMPLATE))
     schema_of = {_key(kind): schema for kind, schema in zip(types, schemas, strict=True)}
-    needs_key = service.settings.auth == "api_key"
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
+    for route in call.routes:
         for path in (route.path, *route.also):
-            operation = _operation(route, path, schema_of, needs_key)
+            operation = _operation(route, path, schema_of, call.needs_key)
             paths.setdefault(path, {})[route.method.lower()] = operation
     description = {
         "openapi": "3.1.0",
         "info": {
             "title": "Serverless text embeddings",
-            "description": f"Vectors of `{service.manifest.model.id}`, by the routes of Text Embeddings Inference and of OpenAI.",
+            "description": f"Vectors of `{call.service.manifest.model.id}`, by the routes of Text Embeddings Inference and of OpenAI.",
             "version": VERSION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -47,14 +45,14 @@ def describe(service: Service) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": components},
     }
-    if needs_key:
+    if call.needs_key:
         description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return description
 
 
 def _operation(route: Route, path: str, schema_of: dict[str, Any], needs_key: bool) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "summary": (route.function.__doc__ or "").strip(),
+        "summary": ((route.function or route.request).__doc__ or "").strip(),
         "operationId": "_".join([route.method.lower(), *path.strip("/").translate(_NOT_IN_IDS).split()]),
         "tags": [_tag(route)],
         "responses": {"200": _response("The answer", route.response, schema_of)},
@@ -91,7 +89,7 @@ def _response(description: str, kind: Any, schema_of: dict[str, Any]) -> dict[st
 
 
 def _narrow(schema: Any) -> Any:
-    """``schema`` with what :data:`NARROWED` says in place of what msgspec made of the type."""
+    """``schema``, with each schema that has the key :data:`NARROWED` replaced by the narrower one there."""
     if isinstance(schema, (list, tuple)):
         return [_narrow(item) for item in schema]
     if not isinstance(schema, dict):
@@ -102,5 +100,5 @@ def _narrow(schema: Any) -> Any:
 
 
 def _key(kind: Any) -> str:
-    # Annotated types with examples in them cannot be hashed.
+    # Annotated types with examples are not hashable.
     return repr(kind)

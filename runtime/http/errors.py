@@ -1,7 +1,7 @@
-"""Errors on the wire: TEI's ``{"error", "error_type"}`` and, on OpenAI's routes, OpenAI's error object.
+"""Errors in answers: TEI's ``{"error", "error_type"}`` and, on OpenAI's routes, OpenAI's error object.
 
 Statuses and types are those of TEI's router (``router/src/http/server.rs``) and of OpenAI's API
-(https://platform.openai.com/docs/guides/error-codes), whose clients choose the exception class by the status.
+(https://platform.openai.com/docs/guides/error-codes); OpenAI's clients choose the exception class by the status.
 """
 
 import orjson
@@ -13,7 +13,7 @@ TEI_STATUS = {"Unhealthy": 503, "Backend": 424, "Overloaded": 429, "Tokenizer": 
 
 
 class HttpError(RequestError):
-    """A request that does not get as far as the service, or an answer that does not fit the way back."""
+    """A request that does not reach the service, or an answer that is too long to send."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class HttpError(RequestError):
 
 
 def tei_error(error: RequestError) -> Response:
-    """``error`` as TEI tells it."""
+    """The answer for ``error`` on TEI's routes."""
     if isinstance(error, HttpError):
         status, headers = error.status, error.headers
     else:
@@ -43,7 +43,7 @@ def tei_error(error: RequestError) -> Response:
 
 
 def openai_error(error: RequestError) -> Response:
-    """``error`` as OpenAI tells it: what the request did wrong is a 400, unless a status says more."""
+    """The answer for ``error`` on OpenAI's routes, where an invalid request is a 400 unless it has a more specific status."""
     status, code, headers = 400, None, {}
     if isinstance(error, HttpError):
         status = 400 if error.status in (413, 415, 422) else error.status
@@ -51,7 +51,7 @@ def openai_error(error: RequestError) -> Response:
     elif error.error_type in ("Backend", "Unhealthy", "Overloaded"):
         status = TEI_STATUS[error.error_type]
     kind = "invalid_request_error" if status < 500 else "server_error"
-    # OpenAI calls the inputs of a request `input`.
+    # OpenAI's field is called `input`.
     param = "input" if error.param == "inputs" else error.param
     message = error.message.replace("`inputs`", "`input`")
     body = orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})

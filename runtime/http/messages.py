@@ -1,6 +1,5 @@
-"""HTTP requests and responses, whatever the way they came."""
+"""HTTP requests and responses, and the encodings of their bodies."""
 
-import binascii
 import zlib
 from collections.abc import Mapping
 
@@ -10,38 +9,15 @@ from ..service.options import Usage
 
 GZIP_WBITS = 16 + zlib.MAX_WBITS
 GZIP_LEVEL = 1
-"""It brings digits to 44% of their size; zlib's default level to 39%, in six times as long."""
+"""Compresses digits to 44% of their size; zlib's default level to 39%, but takes six times as long."""
 GZIP_FROM_BYTES = 14_600
-"""What TCP sends before the first acknowledgement (RFC 6928): less of it would not arrive sooner."""
-
-
-class Request(msgspec.Struct, kw_only=True):
-    """An HTTP request."""
-
-    method: str
-    path: str
-    """As it was sent: still percent-encoded."""
-    headers: Mapping[str, str]
-    """By name in lower case."""
-    body: str | bytes = b""
-    """As the event has it: see :func:`read_body`."""
-    is_base64: bool = False
-    id: str = ""
-
-
-class Response(msgspec.Struct, kw_only=True):
-    """What goes back, whatever the way it came."""
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: dict[str, str] = {}
-    usage: Usage | None = None
-    error_type: str | None = None
+"""TCP sends this much before the first acknowledgement (RFC 6928), so a smaller body would not arrive sooner."""
+GZIP_SHARE = 0.75
+"""A compressed body must be smaller than this share of the plain one: a Function URL sends it as base64, a third longer."""
 
 
 class BodyError(Exception):
-    """The body cannot be read: the message says why, ``status`` is the HTTP status that says the same."""
+    """A body that cannot be read; ``status`` is the HTTP status for the reason in ``message``."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -49,23 +25,43 @@ class BodyError(Exception):
         self.message = message
 
 
+class Request(msgspec.Struct, kw_only=True):
+    """An HTTP request."""
+
+    method: str
+    """In capitals."""
+    path: str
+    """Percent-encoded, as it was sent."""
+    headers: Mapping[str, str]
+    """By name in lower case."""
+    body: bytes = b""
+    """As it was sent; :func:`read_body` decompresses it."""
+    body_error: BodyError | None = None
+    """Set if the body could not be received. :func:`read_body` raises it, so that a route answers it after authentication."""
+    id: str = ""
+
+
+class Response(msgspec.Struct, kw_only=True):
+    """The answer to a request."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: dict[str, str] = {}
+    """Other headers than the content type, by name in lower case."""
+    usage: Usage | None = None
+    error_type: str | None = None
+
+
 def read_body(request: Request, max_bytes: int) -> bytes:
-    """The request's body, without the encodings that it came in.
+    """The request's body, decompressed.
 
     Raises:
         BodyError: it is damaged, or longer than ``max_bytes``.
     """
+    if request.body_error:
+        raise request.body_error
     body = request.body
-    if request.is_base64:
-        try:
-            body = binascii.a2b_base64(body, strict_mode=True)
-        except ValueError as error:  # binascii.Error, or a character that is not ASCII
-            raise BodyError(400, f"the body is not base64: {error}") from None
-    elif isinstance(body, str):
-        try:
-            body = body.encode()
-        except UnicodeEncodeError:
-            raise BodyError(400, "the body is not valid Unicode: it holds half of a surrogate pair") from None
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("gzip", "x-gzip"):
         body = _decompress(body, max_bytes)
@@ -79,13 +75,25 @@ def read_body(request: Request, max_bytes: int) -> bytes:
 def _decompress(body: bytes, max_bytes: int) -> bytes:
     decompressor = zlib.decompressobj(GZIP_WBITS)
     try:
-        # One byte more than is allowed, so that a small body that would unfold to a huge one never does.
+        # At most one byte more than allowed, so that a small body cannot unfold to a huge one.
         data = decompressor.decompress(body, max_bytes + 1)
     except zlib.error as error:
         raise BodyError(400, f"the body is not gzip: {error}") from None
     if len(data) <= max_bytes and (not decompressor.eof or decompressor.unused_data):
         raise BodyError(400, "the body is not gzip: it is cut off, or something follows it")
     return data
+
+
+def finish(response: Response, request: Request) -> None:
+    """Compress a long body if the client accepts gzip, and drop the body of an answer to HEAD."""
+    if len(response.body) >= GZIP_FROM_BYTES and accepts_gzip(request.headers.get("accept-encoding", "")):
+        compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WBITS)
+        compressed = compressor.compress(response.body) + compressor.flush()
+        if len(compressed) < GZIP_SHARE * len(response.body):
+            response.headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
+            response.body = compressed
+    if request.method == "HEAD":
+        response.body = b""
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

@@ -1,7 +1,7 @@
-"""Counters and histograms of one process, as ``/metrics`` tells them in Prometheus' text format.
+"""Counters and histograms of one process, which ``/metrics`` shows in Prometheus' text format.
 
-Names and buckets are TEI's (``router/src/prometheus.rs``). On Lambda every execution environment counts for itself; what all of
-them did together is in CloudWatch (``runtime.aws.telemetry``).
+Names and buckets are TEI's (``router/src/prometheus.rs``). On Lambda every execution environment has its own; CloudWatch has
+the sums over all of them (``runtime.aws.telemetry``).
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -17,7 +17,7 @@ FAILURES = {"Empty": "validation", "Validation": "validation", "Tokenizer": "tok
 
 
 class Histogram:
-    """How often a value fell in each bucket."""
+    """How many values fell into each bucket."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
@@ -39,11 +39,11 @@ class Histogram:
 
 
 class Metrics:
-    """What one process has done so far."""
+    """The requests of one process so far."""
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        """By name and label."""
+        """By name and labels."""
         self.histograms = {
             "te_request_duration": Histogram(DURATION_BUCKETS),
             "te_request_tokenization_duration": Histogram(DURATION_BUCKETS),
@@ -66,7 +66,7 @@ class Metrics:
         self.histograms["te_request_inference_duration"].observe(response.usage.inference_seconds)
 
     def render(self) -> str:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         lines, named = [], None
         for name, value in sorted(self.counters.items()):
             if named != (named := name.partition("{")[0]):

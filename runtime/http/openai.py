@@ -2,38 +2,37 @@
 
 import binascii
 
-import msgspec
 import numpy as np
 
 from ..service.errors import InvalidInput
-from ..service.options import EmbedOptions, EncodeOptions
-from ..service.service import Service
+from ..service.options import EmbedOptions
 from . import sizes
 from .answers import json_answer, numbers_answer
 from .errors import HttpError
+from .inputs import as_batch, encode_options, with_prompt
 from .messages import Response
-from .tei import as_batch, encode_options
+from .route import Call
 from .types import OpenAIEmbeddingsRequest, OpenAIModel, OpenAIModels
 
 PROMPT_SEPARATOR = ":"
-"""Between the model's name and that of a prompt, so that a client which can only say ``model`` can choose a prompt."""
+"""Between the names of the model and of a prompt, so that a client that can only set ``model`` can choose a prompt."""
 
 
-def embeddings(service: Service, request: OpenAIEmbeddingsRequest) -> Response:
+def embeddings(call: Call, request: OpenAIEmbeddingsRequest) -> Response:
     """Vectors of texts."""
-    inputs = as_batch(request.input)
+    service, inputs = call.service, as_batch(request.input)
     base64 = request.encoding_format == "base64"
     if base64 and request.precision != "float32":
-        # OpenAI's clients ask for base64 by themselves and read float32 out of it.
+        # OpenAI's clients ask for base64 unless told otherwise, and decode it as float32.
         raise InvalidInput(f"`precision` {request.precision} needs `encoding_format` float", param="encoding_format")
     encoding = encode_options(request)
-    prompt_name = prompt_of(service, request.model)
+    prompt_name = prompt_of(call, request.model)
     if prompt_name is not None:
         encoding = with_prompt(encoding, prompt_name)
     options = EmbedOptions(dimensions=request.dimensions, precision=request.precision)
-    service.check_count(len(inputs))
+    service.limits.check_count(len(inputs))
     sizes.check_vectors(len(inputs), service.check_options(options), options.precision, base64)
-    vectors, usage = service.embed(service.encode(inputs, encoding), options)
+    vectors, usage = service.embed(service.encode(inputs, encoding), options, call.deadline)
     return numbers_answer(
         {
             "object": "list",
@@ -41,7 +40,7 @@ def embeddings(service: Service, request: OpenAIEmbeddingsRequest) -> Response:
                 {"object": "embedding", "index": index, "embedding": _base64(vector) if base64 else vector}
                 for index, vector in enumerate(vectors)
             ],
-            "model": model_names(service)[0],
+            "model": model_names(call)[0],
             "usage": {"prompt_tokens": usage.tokens, "total_tokens": usage.tokens},
         },
         usage,
@@ -52,38 +51,38 @@ def _base64(vector: np.ndarray) -> str:
     return binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False).decode()
 
 
-def models(service: Service) -> Response:
+def models(call: Call) -> Response:
     """The model, and the model with each of its prompts."""
-    return json_answer(OpenAIModels([_model(name) for name in _listed(service)]))
+    return json_answer(OpenAIModels([_model(name) for name in _listed(call)]))
 
 
-def model(service: Service, name: str) -> Response:
+def model(call: Call, name: str) -> Response:
     """One of the names that a request may use as its ``model``."""
     from urllib.parse import unquote
 
     name = unquote(name)
-    prompt_of(service, name)
+    prompt_of(call, name)
     return json_answer(_model(name))
 
 
-def model_names(service: Service) -> list[str]:
-    """What the model may be called: the name that is served first, then its own."""
-    names = [service.settings.served_model_name, service.manifest.model.id]
+def model_names(call: Call) -> list[str]:
+    """The names of the model: first the one that the deployment chose, if any, then the model's id."""
+    names = [call.served_model_name, call.service.manifest.model.id]
     return list(dict.fromkeys(name for name in names if name))
 
 
-def prompt_of(service: Service, name: str | None) -> str | None:
-    """The prompt that a model's name asks for, if it does.
+def prompt_of(call: Call, name: str | None) -> str | None:
+    """The prompt in the model's name ``name``, or None if it has none.
 
     Raises:
-        HttpError: 404, no model has this name.
+        HttpError: no model has this name (404).
     """
-    if name is None or name in model_names(service):
+    if name is None or name in model_names(call):
         return None
     base, _, prompt = name.rpartition(PROMPT_SEPARATOR)
-    if base in model_names(service) and prompt in service.manifest.prompts:
+    if base in model_names(call) and prompt in call.service.manifest.prompts:
         return prompt
-    known = ", ".join(f"`{known}`" for known in _listed(service))
+    known = ", ".join(f"`{known}`" for known in _listed(call))
     raise HttpError(
         404,
         f"The model `{name}` does not exist; served are {known}",
@@ -93,23 +92,9 @@ def prompt_of(service: Service, name: str | None) -> str | None:
     )
 
 
-def with_prompt(options: EncodeOptions, prompt_name: str) -> EncodeOptions:
-    """``options`` with the prompt that the model's name asks for.
-
-    Raises:
-        InvalidInput: they ask for another one.
-    """
-    if options.prompt_name not in (None, prompt_name):
-        raise InvalidInput(
-            f"`model` asks for the prompt `{prompt_name}`, `prompt_name` for `{options.prompt_name}`",
-            param="prompt_name",
-        )
-    return msgspec.structs.replace(options, prompt_name=prompt_name)
-
-
-def _listed(service: Service) -> list[str]:
-    names = model_names(service)
-    return names + [name + PROMPT_SEPARATOR + prompt for name in names for prompt in service.manifest.prompts]
+def _listed(call: Call) -> list[str]:
+    names = model_names(call)
+    return names + [name + PROMPT_SEPARATOR + prompt for name in names for prompt in call.service.manifest.prompts]
 
 
 def _model(name: str) -> OpenAIModel:

@@ -1,36 +1,20 @@
-"""The table of routes: one line for each, and the way from a method and a path to what answers it."""
+"""The table of routes, and how a path finds its routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import msgspec
 
 from . import openai, pages, tei, types
 from .errors import HttpError
-from .messages import Response
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path."""
-
-    method: str
-    path: str
-    """A path that ends in ``/{…}`` stands for all that begin like it; the function gets what follows."""
-    function: Callable[..., Response]
-    """Takes the service and, where there is one, the request; its docstring is the summary in the description."""
-    request: Any = None
-    """Type of the request's body."""
-    response: Any
-    """Type of the answer's body, or its media type where it is no JSON."""
-    statuses: tuple[int, ...] = ()
-    """Other statuses than 200 that this route has for reasons of its own."""
-    also: tuple[str, ...] = ()
-    """Other paths of the same."""
-    open: bool = False
-    """Whether it is answered without a key."""
-
+from .route import Route
 
 TEI_STATUSES = (400, 413, 415, 422)
+UNSUPPORTED = {
+    "embed": "Model is not an embedding model",
+    "sparse": "Model is not an embedding model with SPLADE pooling",
+    "classify": "Model is not a classifier model",
+    "rerank": "model is not a re-ranker model",
+}
+"""TEI's messages for a model with another task than the one that a route needs."""
 
 
 def _tei(path: str, function: Callable, request: Any, response: Any, **more: Any) -> Route:
@@ -38,9 +22,10 @@ def _tei(path: str, function: Callable, request: Any, response: Any, **more: Any
     return Route(method="POST", path=path, function=function, request=request, response=response, **more)
 
 
-def _headless(path: str, function: Callable, request: Any, response: Any) -> Route:
-    """A route of TEI that needs a head on the model, which no model of ours has."""
-    return _tei(path, function, request, response, statuses=(*TEI_STATUSES, 424))
+def _no_head(path: str, task: str, request: Any, response: Any) -> Route:
+    """A route of TEI for a task that no head serves yet."""
+    statuses = (*TEI_STATUSES, 424)
+    return Route(method="POST", path=path, task=task, request=request, response=response, statuses=statuses)
 
 
 def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
@@ -48,14 +33,14 @@ def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
 
 
 ROUTES = (
-    _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, also=("/", "/invocations")),
-    _tei("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse),
-    _tei("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse),
+    _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, task="embed", also=("/", "/invocations")),
+    _tei("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse, task="embed"),
+    _tei("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse, task="embed"),
     _tei("/tokenize", tei.tokenize, types.TokenizeRequest, types.TokenizeResponse),
     _tei("/decode", tei.decode, types.DecodeRequest, types.DecodeResponse),
-    _headless("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse),
-    _headless("/predict", tei.predict, types.PredictRequest, types.PredictResponse),
-    _headless("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse),
+    _no_head("/embed_sparse", "sparse", types.EmbedSparseRequest, types.EmbedSparseResponse),
+    _no_head("/predict", "classify", types.PredictRequest, types.PredictResponse),
+    _no_head("/rerank", "rerank", types.RerankRequest, types.RerankResponse),
     _get("/health", tei.health, "text/plain", also=("/", "/ping"), open=True),
     _get("/info", tei.info, types.Info),
     _get("/metrics", pages.metrics, "text/plain"),
@@ -63,6 +48,7 @@ ROUTES = (
         method="POST",
         path="/v1/embeddings",
         function=openai.embeddings,
+        task="embed",
         request=types.OpenAIEmbeddingsRequest,
         response=types.OpenAIEmbeddingsResponse,
         statuses=(400, 404),
@@ -87,44 +73,29 @@ _TABLE = _by_path()
 _PREFIXES = tuple(route.path.partition("{")[0] for route in ROUTES if "{" in route.path)
 
 
-def find(method: str, path: str) -> tuple[Route, str | None]:
-    """The route for ``method`` (HEAD is answered as GET) and ``path``, and what stands in the path for its ``{…}``.
-
-    Raises:
-        HttpError: 404, or 405 with the methods that are allowed.
-    """
-    methods, parameter = _methods(path)
-    route = methods.get("GET" if method == "HEAD" else method)
-    if route is None:
-        allowed = allowed_methods(path)
-        message = f"{method} is not allowed on {path}; {allowed} are"
-        raise HttpError(405, message, error_type="MethodNotAllowed", headers={"allow": allowed})
-    return route, parameter
+def find(path: str) -> tuple[Mapping[str, Route], str | None]:
+    """The routes of ``path`` by method, none for an unknown path; and the part of the path that matched ``{…}``."""
+    path = _normalized(path)
+    prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
+    return _TABLE.get(prefix or path, {}), path[len(prefix) :] if prefix else None
 
 
-def allowed_methods(path: str) -> str:
-    """The methods of ``path``, as the ``Allow`` header has them. Raises like :func:`find` if there is no such path."""
-    methods, _ = _methods(path)
+def allowed_methods(methods: Mapping[str, Route]) -> str:
+    """The ``Allow`` header of a path with these routes by method."""
     return ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
 
 
-def is_open(method: str, path: str) -> bool:
-    """Whether a request is answered without a key."""
-    try:
-        return find(method, path)[0].open
-    except HttpError:
-        return False
+def not_found(path: str) -> HttpError:
+    """The error for an unknown path."""
+    return HttpError(404, f"there is no {_normalized(path)}; /openapi.json lists what there is", error_type="NotFound")
 
 
-def is_openai(path: str) -> bool:
-    """Whether errors on ``path``, which need not be a route, are told in OpenAI's way."""
-    return path.startswith("/v1/") or path.rstrip("/") == "/embeddings"
+def not_allowed(method: str, path: str, methods: Mapping[str, Route]) -> HttpError:
+    """The error for a path that has no route for ``method``."""
+    allowed = allowed_methods(methods)
+    message = f"{method} is not allowed on {path}; {allowed} are"
+    return HttpError(405, message, error_type="MethodNotAllowed", headers={"allow": allowed})
 
 
-def _methods(path: str) -> tuple[dict[str, Route], str | None]:
-    path = path.rstrip("/") or "/"
-    prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
-    methods = _TABLE.get(prefix or path)
-    if methods is None:
-        raise HttpError(404, f"there is no {path}; /openapi.json lists what there is", error_type="NotFound")
-    return methods, path[len(prefix) :] if prefix else None
+def _normalized(path: str) -> str:
+    return path.rstrip("/") or "/"

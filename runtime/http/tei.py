@@ -1,27 +1,22 @@
 """The routes of Text Embeddings Inference (https://github.com/huggingface/text-embeddings-inference, ``router/src``)."""
 
 from itertools import accumulate
-from typing import NoReturn
 
-from ..service.errors import EmptyInput, InvalidInput, NoInputs, Unsupported
+from ..service.errors import EmptyInput
 from ..service.options import EmbedOptions, EncodeOptions
 from ..service.service import Service
 from . import VERSION, sizes
 from .answers import json_answer, numbers_answer, text_answer
-from .errors import HttpError
+from .inputs import as_batch, encode_options
 from .messages import Response
+from .route import Call
 from .types import (
     DecodeRequest,
     EmbedAllRequest,
     EmbeddingModel,
     EmbedRequest,
-    EmbedSparseRequest,
     Info,
-    Input,
     ModelType,
-    PredictRequest,
-    Reading,
-    RerankRequest,
     SimilarityParameters,
     SimilarityRequest,
     SimpleToken,
@@ -29,27 +24,27 @@ from .types import (
 )
 
 
-def health(service: Service) -> Response:
-    """Whether the model is loaded. It is: that happens before the first request comes."""
+def health(call: Call) -> Response:
+    """Whether the model is loaded. It always is: loading ends before the first request."""
     return text_answer("")
 
 
-def info(service: Service) -> Response:
+def info(call: Call) -> Response:
     """The model and the limits of this deployment."""
-    manifest, settings = service.manifest, service.settings
+    service, manifest = call.service, call.service.manifest
     return json_answer(
         Info(
             model_id=manifest.model.id,
             model_sha=manifest.model.revision,
             model_dtype="float32" if manifest.precision == "exact" else "int8",
-            served_model_name=settings.served_model_name or manifest.model.id,
+            served_model_name=call.served_model_name or manifest.model.id,
             model_type=ModelType(EmbeddingModel("+".join(manifest.pooling))),
             max_concurrent_requests=1,
             max_input_length=manifest.max_tokens,
-            max_batch_tokens=settings.max_tokens,
+            max_batch_tokens=service.limits.max_tokens,
             max_batch_requests=1,
-            max_client_batch_size=settings.max_texts,
-            auto_truncate=settings.long_texts == "truncate",
+            max_client_batch_size=service.limits.max_texts,
+            auto_truncate=service.config.long_texts == "truncate",
             tokenization_workers=1,
             version=VERSION,
             sha=None,
@@ -57,26 +52,27 @@ def info(service: Service) -> Response:
             dimensions=manifest.dimensions,
             prompts=manifest.prompts,
             default_prompt=service.default_prompt,
-            long_texts=settings.long_texts,
+            long_texts=service.config.long_texts,
         )
     )
 
 
-def embed(service: Service, request: EmbedRequest) -> Response:
+def embed(call: Call, request: EmbedRequest) -> Response:
     """Vectors of texts."""
-    inputs = as_batch(request.inputs)
+    service, inputs = call.service, as_batch(request.inputs)
     options = EmbedOptions(normalize=request.normalize, dimensions=request.dimensions, precision=request.precision)
-    service.check_count(len(inputs))
+    service.limits.check_count(len(inputs))
     sizes.check_vectors(len(inputs), service.check_options(options), options.precision)
     encoded = service.encode(inputs, encode_options(request))
-    vectors, usage = service.embed(encoded, options)
+    vectors, usage = service.embed(encoded, options, call.deadline)
     return numbers_answer(vectors, usage)
 
 
-def embed_all(service: Service, request: EmbedAllRequest) -> Response:
+def embed_all(call: Call, request: EmbedAllRequest) -> Response:
     """Vectors of the tokens of texts."""
-    # Windows have vectors of their own, so there is no mean of them to speak of.
-    truncate = service.settings.long_texts == "truncate" if request.truncate is None else request.truncate
+    service = call.service
+    # A token that is in two windows has two vectors, so long texts are not read in windows.
+    truncate = service.config.long_texts == "truncate" if request.truncate is None else request.truncate
     options = EncodeOptions(
         prompt_name=request.prompt_name,
         long_texts="truncate" if truncate else "error",
@@ -84,27 +80,29 @@ def embed_all(service: Service, request: EmbedAllRequest) -> Response:
     )
     encoded = service.encode(as_batch(request.inputs), options)
     sizes.check_token_vectors([len(windows[0]) for windows in encoded.windows], service.manifest.hidden)
-    vectors, usage = service.token_vectors(encoded)
+    vectors, usage = service.token_vectors(encoded, call.deadline)
     return numbers_answer(vectors, usage)
 
 
-def similarity(service: Service, request: SimilarityRequest) -> Response:
+def similarity(call: Call, request: SimilarityRequest) -> Response:
     """The cosine of a text with each of others."""
-    service.check_count(len(request.inputs.sentences), "inputs.sentences")
+    service = call.service
+    service.limits.check_count(len(request.inputs.sentences), "inputs.sentences")
     inputs = [request.inputs.source_sentence, *request.inputs.sentences]
     encoded = service.encode(inputs, encode_options(request.parameters or SimilarityParameters()))
-    vectors, usage = service.embed(encoded, EmbedOptions())
+    vectors, usage = service.embed(encoded, EmbedOptions(), call.deadline)
     return numbers_answer(vectors[1:] @ vectors[0], usage)
 
 
-def tokenize(service: Service, request: TokenizeRequest) -> Response:
+def tokenize(call: Call, request: TokenizeRequest) -> Response:
     """The tokens of texts, with their places in the text."""
+    service = call.service
     inputs = [request.inputs] if isinstance(request.inputs, str) else request.inputs
-    service.check_count(len(inputs))
+    service.limits.check_count(len(inputs))
     prompt, answer = service.prompt(request.prompt_name), []
     for text in inputs:
         answer.append(_tokens(service, prompt, text, request.add_special_tokens))
-        service.check_tokens(sum(map(len, answer)), len(answer), len(inputs))
+        service.limits.check_tokens(sum(map(len, answer)), len(answer), len(inputs))
     return json_answer(answer)
 
 
@@ -124,71 +122,12 @@ def _tokens(service: Service, prompt: str, text: str, add_special_tokens: bool) 
     ]
 
 
-def decode(service: Service, request: DecodeRequest) -> Response:
+def decode(call: Call, request: DecodeRequest) -> Response:
     """The texts of token ids."""
-    batch = as_batch(request.ids, "input_ids")
-    service.check_count(len(batch), "ids")
-    service.check_tokens(sum(map(len, batch)), len(batch), len(batch))
+    limits, batch = call.service.limits, as_batch(request.ids, "input_ids")
+    limits.check_count(len(batch), "ids")
+    limits.check_tokens(sum(map(len, batch)), len(batch), len(batch))
     if not all(batch):
         raise EmptyInput("`input_ids` cannot be empty", param="ids")
-    decode_ids = service.engine.reference_tokenizer.decode
+    decode_ids = call.service.engine.reference_tokenizer.decode
     return json_answer([decode_ids(ids, skip_special_tokens=request.skip_special_tokens) for ids in batch])
-
-
-def embed_sparse(service: Service, request: EmbedSparseRequest) -> NoReturn:
-    """Sparse vectors, for models with a SPLADE head."""
-    raise Unsupported("Model is not an embedding model with SPLADE pooling")
-
-
-def predict(service: Service, request: PredictRequest) -> NoReturn:
-    """Classes of texts, for models with a classification head."""
-    raise Unsupported("Model is not a classifier model")
-
-
-def rerank(service: Service, request: RerankRequest) -> NoReturn:
-    """Texts by their relevance to a query, for models with a re-ranking head."""
-    if not request.texts:
-        raise NoInputs("`texts` cannot be empty", param="texts")
-    raise Unsupported("model is not a re-ranker model")
-
-
-def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
-    """The inputs of a request as a list of texts and lists of token ids, however many it has.
-
-    Raises:
-        EmptyInput: there are none; ``name`` is what the message calls them.
-        HttpError: token ids stand beside texts or beside lists of token ids.
-    """
-    if isinstance(inputs, str):
-        return [inputs]
-    if not inputs:
-        raise EmptyInput(f"`{name}` cannot be empty", param=name)
-    ids = sum(isinstance(value, int) for value in inputs)
-    if ids == 0:
-        return inputs
-    if ids < len(inputs):
-        raise HttpError(422, "inputs are a list of texts and lists of token ids, or the token ids of one text")
-    return [inputs]
-
-
-def encode_options(request: Reading) -> EncodeOptions:
-    """How a request wants its inputs encoded. ``truncate`` is TEI's, ``long_texts`` ours for the same and more.
-
-    Raises:
-        InvalidInput: the two contradict one another.
-    """
-    long_texts = request.long_texts
-    if request.truncate is not None:
-        as_truncate_says = "truncate" if request.truncate else "error"
-        if long_texts not in (None, as_truncate_says):
-            raise InvalidInput(
-                f"`truncate` and `long_texts` contradict one another: {request.truncate} and `{long_texts}`",
-                param="long_texts",
-            )
-        long_texts = as_truncate_says
-    return EncodeOptions(
-        prompt_name=request.prompt_name,
-        long_texts=long_texts,
-        truncation_direction=request.truncation_direction.lower(),
-        window_overlap=request.window_overlap,
-    )

@@ -1,15 +1,15 @@
-"""Requests and responses of every route, as they stand on the wire.
+"""Requests and responses of every route, as JSON.
 
-The names and defaults are those of Text Embeddings Inference and of OpenAI's embeddings; what is our own says so. msgspec
-validates requests against these types, and ``/openapi.json`` is made from them.
+Names and defaults are those of Text Embeddings Inference and of OpenAI's embeddings; fields that only this project has say so.
+msgspec validates requests against these types, and ``/openapi.json`` is made from them.
 """
 
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from ..service.options import Precision
-from ..settings import LongTexts, NotNegative
+from ..service.errors import NoInputs
+from ..service.options import LongTexts, OutputPrecision
 
 TokenId = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Vector = list[float]
@@ -18,8 +18,8 @@ _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 2
 _TEXT_OR_IDS = {"anyOf": [{"type": "string"}, _IDS]}
 
 NARROWED = "x-narrowed"
-"""Key of a schema that stands for the one beside it: msgspec cannot tell arrays apart, so some types are wider than meant,
-which the routes check (``tei.as_batch``)."""
+"""Key of a schema that replaces the one around it in the description. msgspec does not allow unions of array types, so some
+types here are wider than meant; ``inputs.as_batch`` checks the rest."""
 Input = Annotated[
     str | list[str | TokenId | list[TokenId]],
     Meta(
@@ -72,8 +72,8 @@ Dimensions = Annotated[
         "For models trained for it (Matryoshka). By default all."
     ),
 ]
-OutputPrecision = Annotated[
-    Precision,
+PrecisionOption = Annotated[
+    OutputPrecision,
     Meta(
         description="Our own: how the numbers are quantized, as by sentence-transformers' `quantize_embeddings`. `int8` and "
         "`uint8` have one number for each dimension, `binary` (int8) and `ubinary` (uint8) one for every eight."
@@ -88,8 +88,11 @@ LongTextsOption = Annotated[
     ),
 ]
 WindowOverlap = Annotated[
-    NotNegative | None,
-    Meta(description="Our own: tokens that neighbouring windows share; by default the deployment's."),
+    Annotated[int, Meta(ge=0)] | None,
+    Meta(
+        description="Our own: tokens that neighbouring windows share; by default 64, or half a window of a model that "
+        "reads less than 128 tokens."
+    ),
 ]
 ErrorType = Annotated[
     Literal[
@@ -131,7 +134,7 @@ class EmbedRequest(Reading, kw_only=True):
     inputs: Input
     normalize: Annotated[bool, Meta(description="Whether vectors are scaled to unit length.")] = True
     dimensions: Dimensions = None
-    precision: OutputPrecision = "float32"
+    precision: PrecisionOption = "float32"
 
 
 EmbedResponse = Annotated[list[Vector], Meta(description="A vector for each input.", examples=[[[0.0, 1.0, 2.0]]])]
@@ -256,6 +259,10 @@ class RerankRequest(Struct, kw_only=True):
     raw_scores: bool = False
     return_text: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.texts:
+            raise NoInputs("`texts` cannot be empty", param="texts")
+
 
 class Rank(Struct):
     index: int
@@ -303,7 +310,7 @@ class Info(Struct, kw_only=True):
 
 
 class ErrorResponse(Struct):
-    """What is wrong, as TEI tells it."""
+    """An error on TEI's routes."""
 
     error: str
     error_type: ErrorType
@@ -326,7 +333,7 @@ class OpenAIEmbeddingsRequest(Reading, kw_only=True):
     ] = "float"
     dimensions: Dimensions = None
     user: Annotated[str | None, Meta(description="Accepted, not used, not logged.")] = None
-    precision: OutputPrecision = "float32"
+    precision: PrecisionOption = "float32"
 
 
 class OpenAIEmbedding(Struct):
@@ -367,18 +374,6 @@ class OpenAIError(Struct):
 
 
 class OpenAIErrorResponse(Struct):
-    """What is wrong, as OpenAI tells it."""
+    """An error on OpenAI's routes."""
 
     error: OpenAIError
-
-
-class WarmUp(Struct, kw_only=True):
-    """How long to stay busy."""
-
-    hold_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
-
-
-class WarmUpEvent(Struct, kw_only=True):
-    """A direct invocation that computes nothing."""
-
-    warm_up: WarmUp

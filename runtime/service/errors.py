@@ -1,64 +1,68 @@
-"""What can be wrong with a request, by TEI's ``error_type``; how each is told over HTTP is the business of ``runtime.http``."""
+"""The errors of a request, with TEI's ``error_type``; ``runtime.http.errors`` turns them into answers."""
 
 MAX_MESSAGE_CHARACTERS = 1000
 
 
 def writable(text: str) -> str:
-    """``text`` with halves of surrogate pairs spelled out, which no encoding of Unicode has."""
+    """``text`` with unpaired surrogates escaped, since no Unicode encoding can write them."""
     return text.encode(errors="backslashreplace").decode()
 
 
+class UnknownPromptError(Exception):
+    """The default prompt that a service was given is not one of the model's prompts."""
+
+
 class RequestError(Exception):
-    """A request that is not answered as asked; the message says what is wrong and what is allowed."""
+    """A request that cannot be answered; the message says what is wrong and what is allowed."""
 
     error_type = "Validation"
     prefix = ""
-    """What TEI puts before the message."""
+    """TEI writes this before the message."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        # What is quoted of a request may be anything, and as long as anything.
+        # A message may quote any part of a request, of any length.
         self.message = writable(message)[:MAX_MESSAGE_CHARACTERS]
         super().__init__(self.message)
         self.param = param
-        """The field of the request that is wrong, where it is one."""
+        """The field of the request that is wrong, if it is one field."""
 
 
 class InvalidInput(RequestError):
-    """An input or option is outside of what is allowed: too long, unknown, out of range."""
+    """An input or option is not allowed: too long, unknown, out of range."""
 
     prefix = "Input validation error: "
 
 
 class TooManyInputs(RequestError):
-    """There are more inputs than a request may have."""
+    """The request has more inputs than allowed."""
 
 
 class OutOfTime(RequestError):
-    """There is more to compute than there is time for."""
+    """The request takes longer than there is time for."""
 
 
 class EmptyInput(RequestError):
-    """An input has nothing to work on."""
+    """An input is empty."""
 
     error_type = "Empty"
     prefix = "Input validation error: "
 
 
 class NoInputs(RequestError):
-    """There are no inputs."""
+    """The request has no inputs."""
 
     error_type = "Empty"
 
 
 class NotTokenizable(RequestError):
-    """An input cannot become tokens of the model."""
+    """An input cannot be turned into tokens of the model."""
 
     error_type = "Tokenizer"
     prefix = "tokenizer error "
 
 
 class Unsupported(RequestError):
-    """The model cannot do what was asked."""
+    """The model cannot do what the request asks for."""
 
     error_type = "Backend"
     prefix = "Backend error: "

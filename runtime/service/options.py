@@ -1,26 +1,37 @@
-"""What a request may ask of the service, and what it is told of the cost: the words between ``runtime.http`` and the service."""
+"""What a service is configured with, what a request may ask for, and what a request cost."""
 
 from typing import Literal
 
 import msgspec
 
-from ..settings import LongTexts
+from .limits import Limits
 
-Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+OutputPrecision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+LongTexts = Literal["error", "truncate", "window"]
 Direction = Literal["left", "right"]
+
+
+class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of requests, and the defaults for options that a request leaves out."""
+
+    limits: Limits = Limits()
+    default_prompt: str | None = None
+    """Name of the prompt put before an input. By default the checkpoint's default prompt, if it has one."""
+    long_texts: LongTexts = "error"
+    """What happens to a text that is longer than the model reads."""
 
 
 class EncodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How inputs become tokens."""
 
     prompt_name: str | None = None
-    """By default the deployment's default prompt."""
+    """By default the service's default prompt; the empty name means no prompt."""
     long_texts: LongTexts | None = None
-    """By default the deployment's."""
+    """By default the service's."""
     truncation_direction: Direction = "right"
     """The side that is cut off."""
     window_overlap: int | None = None
-    """Tokens; by default the deployment's."""
+    """Tokens that neighbouring windows share. ``runtime.service.windows`` has the default."""
 
 
 class EmbedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +40,7 @@ class EmbedOptions(msgspec.Struct, frozen=True, kw_only=True):
     normalize: bool = True
     dimensions: int | None = None
     """By default all that the model has."""
-    precision: Precision = "float32"
+    precision: OutputPrecision = "float32"
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -39,7 +50,7 @@ class Encoded(msgspec.Struct, frozen=True):
     tokens: int
     characters: int
     seconds: float
-    """Time that the encoding took."""
+    """Time spent on encoding."""
 
 
 class Usage(msgspec.Struct, frozen=True):

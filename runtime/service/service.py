@@ -1,88 +1,91 @@
-"""The service: texts or token ids in, vectors out, as a request's options say. It knows nothing of HTTP.
+"""The service: texts or token ids in, vectors out, by a request's options.
 
-A request is answered in two steps, so that one which is refused costs no inference: :meth:`Service.encode` applies prompts,
-limits and the handling of long texts, :meth:`Service.embed` or :meth:`Service.token_vectors` compute.
+A request takes two steps, so that a refused one costs no inference: :meth:`Service.encode` applies prompts, limits and the
+handling of long texts; :meth:`Service.embed` or :meth:`Service.token_vectors` compute.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from ..engine.heads.pooling import normalize
-from ..http.metrics import Metrics
-from ..settings import LongTexts, Settings, SettingsError
-from .errors import EmptyInput, InvalidInput, NoInputs, NotTokenizable, OutOfTime, TooManyInputs
-from .options import Direction, EmbedOptions, Encoded, EncodeOptions, Usage
+from ..engine.manifest import Manifest
+from . import windows
+from .characters import fitting
+from .errors import EmptyInput, InvalidInput, NotTokenizable, OutOfTime, UnknownPromptError
+from .limits import Limits
+from .options import Direction, EmbedOptions, Encoded, EncodeOptions, LongTexts, ServiceConfig, Usage
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # to describe the API needs no onnxruntime
     from ..engine.engine import Engine
 
-MAX_CHARACTERS_PER_TOKEN = 250
-"""A text with more than this times the tokens that the model reads is too long, whatever its tokens are (TEI's limit): some
-megabytes of text would otherwise take some gigabytes to tokenize."""
-MAX_CHARACTERS_PER_WINDOWED_TOKEN = 16
-"""The same for a text that is read in windows, by the tokens that a request may have. Text has 3 to 5."""
-WINDOW_OVERLAP = 64
-"""Tokens that neighbouring windows share by default, where they are long enough."""
 ANSWER_SECONDS = 0.5
-"""Time that is left for the answer when the last vector is computed: 6 MB of JSON, compressed, took 0.2 s."""
-HALF_A_PAIR = "a text holds half of a surrogate pair, which is not valid Unicode"
+"""Time kept for writing the answer after the last vector; 6 MB of JSON, compressed, took 0.2 s."""
+LONE_SURROGATE = "a text holds half of a surrogate pair, which is not valid Unicode"
 
 
-class Service:
-    """One loaded model with the settings that it is served with.
+class Service(msgspec.Struct, frozen=True, eq=False):
+    """A loaded model and how it is served. Immutable, so that one request cannot change the next.
 
     Raises:
-        SettingsError: the settings do not fit the model.
+        UnknownPromptError: the default prompt is not one of the model's.
     """
 
-    def __init__(self, engine: "Engine", settings: Settings) -> None:
-        self.engine = engine
-        self.settings = settings
-        self.manifest = engine.manifest
-        self.metrics = Metrics()
-        """What was asked of this service so far."""
-        self.deadline = float("inf")
-        """When the request at hand has to be answered, by ``perf_counter``. The application sets it for each."""
-        self.default_prompt = settings.default_prompt or self.manifest.default_prompt
+    engine: "Engine"
+    config: ServiceConfig = ServiceConfig()
+
+    def __post_init__(self) -> None:
         if self.default_prompt and self.default_prompt not in self.manifest.prompts:
             names = ", ".join(self.manifest.prompts) or "none"
-            raise SettingsError(f"EMBEDDINGS_DEFAULT_PROMPT={self.default_prompt!r} is no prompt of the model: {names}")
-        self._room = self.manifest.max_tokens - engine.num_special_tokens
-        """Tokens of a text that the model reads besides the special tokens."""
-        self.window_overlap = settings.window_overlap
-        if self.window_overlap is None:
-            self.window_overlap = min(WINDOW_OVERLAP, self._room // 2)
-        self._check_overlap(self.window_overlap, SettingsError)
+            raise UnknownPromptError(f"{self.default_prompt!r} is not a prompt of the model; its prompts: {names}")
+
+    @property
+    def manifest(self) -> Manifest:
+        """The model's manifest."""
+        return self.engine.manifest
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of a request."""
+        return self.config.limits
+
+    @property
+    def default_prompt(self) -> str | None:
+        """Name of the prompt for requests that name none."""
+        return self.config.default_prompt or self.manifest.default_prompt
 
     def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
-        """Turn inputs (texts, or token ids with their special tokens) into what the model reads.
+        """Turn inputs (texts, or token ids with their special tokens) into the tokens that the model reads.
 
         Raises:
-            EmptyInput, InvalidInput, NotTokenizable: nothing was computed.
+            EmptyInput, InvalidInput, NotTokenizable: an input or option is not allowed.
         """
         start = perf_counter()
-        self.check_count(len(inputs))
+        self.limits.check_count(len(inputs))
         prompt = self.prompt(options.prompt_name)
-        windows, tokens = [], 0
+        encoded, tokens = [], 0
         for value in inputs:
-            windows.append(self._windows(value, prompt, options))
-            tokens += sum(map(len, windows[-1]))
-            self.check_tokens(tokens, len(windows), len(inputs))
-        return Encoded(windows, tokens, sum(map(len, inputs)), perf_counter() - start)
+            encoded.append(self._windows(value, prompt, options))
+            tokens += sum(map(len, encoded[-1]))
+            self.limits.check_tokens(tokens, len(encoded), len(inputs))
+        return Encoded(encoded, tokens, sum(map(len, inputs)), perf_counter() - start)
 
-    def embed(self, encoded: Encoded, options: EmbedOptions) -> tuple[np.ndarray, Usage]:
-        """Vectors of the encoded inputs: [inputs, dimensions] float32, or as ``options.precision`` says.
+    def embed(
+        self, encoded: Encoded, options: EmbedOptions, deadline: float = float("inf")
+    ) -> tuple[np.ndarray, Usage]:
+        """Vectors of the encoded inputs: float32 [inputs, dimensions], or quantized to ``options.precision``.
+
+        ``deadline`` is the time by ``perf_counter`` (seconds) when the request has to be answered.
 
         Raises:
-            OutOfTime: they would not be done before ``deadline``.
+            OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
-        computed = self._compute(lambda window: self.engine.embed(window, False), encoded)
-        pooled = [_mean(vectors, windows) for vectors, windows in zip(computed, encoded.windows, strict=True)]
+        computed = _compute(lambda window: self.engine.embed(window, False), encoded, deadline)
+        pooled = [windows.mean(vectors, each) for vectors, each in zip(computed, encoded.windows, strict=True)]
         vectors = np.stack(pooled)[:, : options.dimensions]
         vectors = normalize(vectors) if options.normalize else np.ascontiguousarray(vectors)
         if options.precision != "float32":
@@ -91,67 +94,35 @@ class Service:
             vectors = quantize(vectors, options.precision)
         return vectors, _usage(encoded, perf_counter() - start)
 
-    def token_vectors(self, encoded: Encoded) -> tuple[list[np.ndarray], Usage]:
+    def token_vectors(self, encoded: Encoded, deadline: float = float("inf")) -> tuple[list[np.ndarray], Usage]:
         """For each encoded input the vectors of its tokens, float32 [tokens, hidden], special tokens included.
 
+        ``deadline`` is the time by ``perf_counter`` (seconds) when the request has to be answered.
+
         Raises:
-            OutOfTime: they would not be done before ``deadline``.
+            OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
-        vectors = [windows[0] for windows in self._compute(self.engine.token_vectors, encoded)]
+        vectors = [computed[0] for computed in _compute(self.engine.token_vectors, encoded, deadline)]
         return vectors, _usage(encoded, perf_counter() - start)
 
-    def _compute(self, compute: Callable[[list[int]], np.ndarray], encoded: Encoded) -> list[list[np.ndarray]]:
-        """What ``compute`` makes of each window of each input.
-
-        A request that runs into Lambda's timeout takes the execution environment with it and tells its caller nothing, so the
-        next window is begun only if one as slow as the slowest so far would be done in time.
-        """
-        results, slowest, now = [], 0.0, perf_counter()
-        start = now
-        for windows in encoded.windows:
-            results.append([])
-            for window in windows:
-                if slowest and now + slowest + ANSWER_SECONDS > self.deadline:
-                    raise OutOfTime(
-                        f"the request takes longer than the function may: {_progress(results, encoded)} "
-                        f"in {now - start:.1f} s; send less in one request",
-                        param="inputs",
-                    )
-                results[-1].append(compute(window))
-                slowest, now = max(slowest, perf_counter() - now), perf_counter()
-        return results
-
     def reference_encoding(self, text: str, add_special_tokens: bool):
-        """The tokens of ``text`` with their offsets in characters, as a ``tokenizers.Encoding``."""
+        """The tokens of ``text`` with their offsets in characters, as a ``tokenizers.Encoding``.
+
+        Raises:
+            InvalidInput, NotTokenizable: the text is too long, or not valid Unicode.
+        """
         text = self._limited(text, "error", "right")
         try:
             return self.engine.reference_tokenizer.encode(text, add_special_tokens=add_special_tokens)
         except UnicodeEncodeError:
-            raise NotTokenizable(HALF_A_PAIR, param="inputs") from None
-
-    def check_count(self, count: int, name: str = "inputs") -> None:
-        """Raise if a request has no texts or more than are allowed."""
-        if count == 0:
-            raise NoInputs(f"`{name}` cannot be empty", param=name)
-        if count > self.settings.max_texts:
-            limit = self.settings.max_texts
-            raise TooManyInputs(f"batch size {count} > maximum allowed batch size {limit}", param=name)
-
-    def check_tokens(self, tokens: int, texts: int, all_texts: int) -> None:
-        """Raise if the first ``texts`` of ``all_texts`` in a request have more tokens than it may have."""
-        if tokens > self.settings.max_tokens:
-            raise InvalidInput(
-                f"`inputs` have more than the {self.settings.max_tokens} tokens that a request may have: "
-                f"{texts} of {all_texts} texts have {tokens}; send less in one request",
-                param="inputs",
-            )
+            raise NotTokenizable(LONE_SURROGATE, param="inputs") from None
 
     def check_options(self, options: EmbedOptions) -> int:
         """The length of the vectors that ``options`` ask for.
 
         Raises:
-            InvalidInput: the model does not have as many dimensions, or they do not fit the precision.
+            InvalidInput: the model has fewer dimensions, or the precision needs unit vectors.
         """
         if options.precision.endswith("int8") and not options.normalize:
             raise InvalidInput(f"`precision` {options.precision} needs `normalize`", param="precision")
@@ -165,7 +136,11 @@ class Service:
         return options.dimensions
 
     def prompt(self, name: str | None) -> str:
-        """The text to put before an input for a request that names this prompt; the empty name is that of no prompt."""
+        """The text of the prompt ``name``: of the default prompt for None, empty for the empty name.
+
+        Raises:
+            InvalidInput: the model has no such prompt.
+        """
         if name is None:
             name = self.default_prompt
         if not name:
@@ -179,71 +154,56 @@ class Service:
         return self.manifest.prompts[name]
 
     def _windows(self, value: str | list[int], prompt: str, options: EncodeOptions) -> list[list[int]]:
-        """What the model reads for one input: one sequence of tokens, or several for a long text that is windowed."""
+        """The token sequences that the model reads for one input: several only for a long text that is windowed."""
         if not value:
             raise EmptyInput("`inputs` cannot be empty", param="inputs")
         if prompt and not isinstance(value, str):
-            # Ids have no place for a prompt, so they go back to text first, as TEI does it.
+            # A prompt cannot be put before ids, so they are decoded first, as in TEI.
             value = self.engine.reference_tokenizer.decode(self._known(value), skip_special_tokens=True)
-        mode = options.long_texts or self.settings.long_texts
+        mode, max_tokens = options.long_texts or self.config.long_texts, self.manifest.max_tokens
+        text_room = max_tokens - self.engine.num_special_tokens
         if isinstance(value, str):
             text = self._limited(value, mode, options.truncation_direction)
             content, frame = self._tokenize(prompt + text), self.engine.with_special_tokens
-            room = self._room
+            room = text_room
         else:
-            content, frame, room = self._known(value), list, self.manifest.max_tokens
+            content, frame, room = self._known(value), list, max_tokens
         if len(content) <= room:
             return [frame(content)]
         if mode == "truncate":
             return [frame(content[:room] if options.truncation_direction == "right" else content[-room:])]
         if mode == "window":
-            return [frame(window) for window in self._split(content, prompt, room, options.window_overlap)]
+            parts = windows.split(
+                content,
+                self._tokenize(prompt),
+                room,
+                windows.choose_overlap(options.window_overlap, text_room),
+                model_tokens=max_tokens,
+                limits=self.limits,
+            )
+            return [frame(part) for part in parts]
         raise InvalidInput(
-            f"`inputs` must have less than {self.manifest.max_tokens} tokens. "
-            f"Given: {len(content) + self.manifest.max_tokens - room}",
+            f"`inputs` must have less than {max_tokens} tokens. Given: {len(content) + max_tokens - room}",
             param="inputs",
         )
 
     def _limited(self, text: str, mode: LongTexts, direction: Direction) -> str:
-        """``text``, or as many of its characters as are tokenized at most where the rest would be cut off anyway."""
-        limit = MAX_CHARACTERS_PER_TOKEN * self.manifest.max_tokens
-        if mode == "window":
-            limit = max(limit, MAX_CHARACTERS_PER_WINDOWED_TOKEN * self.settings.max_tokens)
-        if len(text) <= limit:
-            return text
+        """``text``, cut to the characters that may be tokenized if it would be truncated anyway."""
+        limit = self.limits.characters(self.manifest.max_tokens, mode == "window")
         if mode == "truncate":
-            return text[:limit] if direction == "right" else text[-limit:]
-        raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {len(text)}", param="inputs")
-
-    def _split(self, content: list[int], prompt: str, room: int, overlap: int | None) -> list[list[int]]:
-        """Windows over ``content``, each starting with the prompt's tokens and sharing ``overlap`` with the one before."""
-        overlap = self.window_overlap if overlap is None else overlap
-        self._check_overlap(overlap, InvalidInput)
-        # The prompt's last token may be another with a text after it than alone, so only what both start with is its own.
-        pairs = zip(self._tokenize(prompt), content, strict=False)
-        head = [ours for ours, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
-        rest, size = content[len(head) :], room - len(head)
-        if overlap >= size:
-            raise InvalidInput(
-                f"`window_overlap` must be less than the {size} tokens of a window. Given: {overlap}",
-                param="window_overlap",
-            )
-        starts = range(0, len(rest) - overlap, size - overlap)
-        # Before they are made: a large overlap makes very many of them.
-        self.check_tokens(len(starts) * self.manifest.max_tokens - size, 1, 1)
-        return [head + rest[start : start + size] for start in starts]
-
-    def _check_overlap(self, overlap: int, error: type[Exception]) -> None:
-        if not 0 <= overlap < self._room:
-            raise error(
-                f"the overlap of windows must be at least 0 and less than {self._room} tokens. Given: {overlap}"
-            )
+            if direction == "right":
+                return text[: fitting(text, limit)]
+            return text[len(text) - fitting(text[::-1], limit) :]
+        if fitting(text, limit) == len(text):
+            return text
+        given = f"{len(text)}" if len(text) > limit else f"{len(text)}, which Unicode decomposes to more than {limit}"
+        raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {given}", param="inputs")
 
     def _tokenize(self, text: str) -> list[int]:
         try:
             return self.engine.tokenize(text)
         except UnicodeEncodeError:
-            raise NotTokenizable(HALF_A_PAIR, param="inputs") from None
+            raise NotTokenizable(LONE_SURROGATE, param="inputs") from None
 
     def _known(self, ids: list[int]) -> list[int]:
         if not self.engine.tokenizer.is_vocabulary(ids):
@@ -251,11 +211,26 @@ class Service:
         return ids
 
 
-def _mean(vectors: list[np.ndarray], windows: list[list[int]]) -> np.ndarray:
-    """The vector of one input: the mean of its windows' vectors, weighted by the windows' lengths."""
-    if len(vectors) == 1:
-        return vectors[0]
-    return np.average(vectors, axis=0, weights=[len(window) for window in windows]).astype(np.float32)
+def _compute(compute: Callable[[list[int]], np.ndarray], encoded: Encoded, deadline: float) -> list[list[np.ndarray]]:
+    """The results of ``compute`` for each window of each input.
+
+    Lambda's timeout would kill the execution environment and leave the caller without an answer. So the next window is begun
+    only if there is time for one as slow as the slowest so far. The first window is always computed.
+    """
+    results, slowest, now = [], 0.0, perf_counter()
+    start = now
+    for each in encoded.windows:
+        results.append([])
+        for window in each:
+            if slowest and now + slowest + ANSWER_SECONDS > deadline:
+                raise OutOfTime(
+                    f"the request takes longer than the function may: {_progress(results, encoded)} "
+                    f"in {now - start:.1f} s; send less in one request",
+                    param="inputs",
+                )
+            results[-1].append(compute(window))
+            slowest, now = max(slowest, perf_counter() - now), perf_counter()
+    return results
 
 
 def _progress(results: list[list[np.ndarray]], encoded: Encoded) -> str:

@@ -1,13 +1,13 @@
-"""The cost model against AWS's own worked example and the proof of concept's claim."""
+"""The cost model against AWS's worked example and the claim of the proof of concept (TEI in Lambda)."""
 
 import pytest
 
 from benchmarks import cost
-from infra.prices import COMPUTE, USD_PER_REQUEST
+from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 
 
 def seconds_at(memory_mb: int, seconds: float) -> cost.Times:
-    """Times of a request that takes so long at this memory size, below one vCPU."""
+    """Return the times of a request that takes this long at this memory size, below one vCPU."""
     return cost.Times(one_thread=seconds * memory_mb / cost.VCPU_MB, two_threads=1, init=0, tokens=1_000_000)
 
 

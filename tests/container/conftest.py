@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import image as images
-from tests.support.emulator import FunctionContainer
-from tests.support.tools import PROJECT
+from containers import image as images
+from containers.emulator import FunctionContainer
+from containers.tools import PROJECT
 
 
 def pytest_collection_modifyitems(items):

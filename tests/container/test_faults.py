@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.emulator import FunctionContainer
+from containers.emulator import FunctionContainer
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import httpx
 import numpy as np
 import pytest
 
+from containers import emulator, podman
+from containers.emulator import FunctionContainer
+from containers.tools import wait_until
 from infra.memory import needed_memory_mb
 from runtime.engine.manifest import read_manifest
-from tests.support import emulator, engine
-from tests.support.emulator import FunctionContainer
-from tests.support.tools import wait_until
 from tests.texts import LANGUAGES, ODD
 
 TEXT = LANGUAGES["en"]
@@ -101,13 +101,11 @@ def test_a_bad_request_is_told_why_and_the_next_one_works(function, event):
     assert function.invoke({"inputs": TEXT}).json() == before
 
 
-def test_a_request_that_takes_too_long_is_refused_or_cut_off_and_the_next_one_works(image, memory_mb):
+def test_a_request_that_takes_too_long_is_refused_and_the_next_one_works(image, memory_mb):
     long = " ".join([TEXT] * 20)
     with FunctionContainer(image, memory_mb, timeout=3) as container:
         before = container.invoke({"inputs": TEXT}).json()
         assert "takes longer than the function may" in container.invoke({"inputs": [long] * 200}).json()["error"]
-        assert container.invoke({"inputs": TEXT}).json() == before
-        assert b"Task timed out after 3.00 seconds" in container.invoke({"warm_up": {"hold_ms": 10_000}}).body
         assert container.invoke({"inputs": TEXT}).json() == before
 
 
@@ -122,14 +120,14 @@ def test_the_least_memory_that_a_deployment_may_have_is_enough(image, artifact):
 
 def test_without_lambda_the_image_serves_http(image, memory_mb):
     options = [*emulator.limits(memory_mb), "--publish=127.0.0.1::8080"]
-    name = engine.podman("run", "--detach", "--rm", *options, image).strip()
+    name = podman.run("run", "--detach", "--rm", *options, image).strip()
     try:
-        url = f"http://{engine.podman('port', name, '8080/tcp').strip()}"
+        url = f"http://{podman.run('port', name, '8080/tcp').strip()}"
         with httpx.Client(base_url=url) as client:
             wait_until(lambda: answers(client), "the server in the container")
             assert len(client.post("/embed", json={"inputs": TEXT}).json()[0]) == 384
     finally:
-        engine.podman("rm", "--force", "--time=0", name)
+        podman.run("rm", "--force", "--time=0", name)
 
 
 def answers(client: httpx.Client) -> bool:

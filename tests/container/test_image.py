@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import engine
-from tests.support import image as images
-from tests.support.tools import PROJECT, ToolError, run
+from containers import image as images
+from containers import podman
+from containers.tools import PROJECT, ToolError, run
 
 MAX_MIB = 400
 """Uncompressed. Lambda takes 10 GB; what counts is that nobody adds a hundred megabytes unawares."""
@@ -18,8 +18,8 @@ MAX_MIB = 400
 @pytest.fixture(scope="module")
 def root(image):
     """The image's file system, mounted."""
-    yield Path(engine.podman("image", "mount", image).strip())
-    engine.podman("image", "unmount", image)
+    yield Path(podman.run("image", "mount", image).strip())
+    podman.run("image", "unmount", image)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def test_no_command_that_builds(function, command):
 def test_nothing_of_the_machine_that_built_it(image, root):
     for path in ("etc/pip.conf", "run/secrets/ca_bundle", "root/.cache/pip", "var/task/runtime/Dockerfile"):
         assert not (root / path).exists()
-    configuration = json.loads(engine.podman("inspect", image))[0]["Config"]
+    configuration = json.loads(podman.run("inspect", image))[0]["Config"]
     assert not [value for value in configuration["Env"] if value.startswith(("PIP_", "SSL_"))]
 
 
 def test_it_does_not_run_as_root(image, function):
-    assert int(json.loads(engine.podman("inspect", image))[0]["User"].split(":")[0]) >= 1000
+    assert int(json.loads(podman.run("inspect", image))[0]["User"].split(":")[0]) >= 1000
     assert function.execute("id", "-u").strip() != "0"
 
 
@@ -59,10 +59,10 @@ def test_a_start_compiles_no_source(image):
     """Each module that the handler imports, the standard library's included, comes from bytecode of the image."""
     command = ["podman", "run", "--rm", "--read-only", "--entrypoint=python", image]
     start = [*command, "-v", "-c", "import awslambdaric.bootstrap, runtime.aws.handler"]
-    traced = subprocess.run(start, env=engine.environment(), capture_output=True, text=True, timeout=120)
+    traced = subprocess.run(start, env=podman.environment(), capture_output=True, text=True, timeout=120)
     assert traced.returncode == 0, traced.stderr[-2000:]
     loaded = [line for line in traced.stderr.splitlines() if line.startswith("# code object from ")]
-    assert any("runtime/__pycache__/handler" in line for line in loaded)
+    assert any("runtime/aws/__pycache__/handler" in line for line in loaded)
     assert [line for line in loaded if not line.rstrip("'").endswith(".pyc")] == []
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from botocore.credentials import Credentials
 
-from client import SigV4Auth
+from serverless_embeddings_client import SigV4Auth
 from tests.support.aws import EmulatedAws
 from tests.support.cdk import CdkApp
 
@@ -27,35 +27,35 @@ class Deployment:
     aws: EmulatedAws
     app: CdkApp
     printed: str
-    """What the CDK CLI printed when it deployed."""
+    """Output of the CDK CLI."""
     outputs: Mapping[str, str]
 
     @property
     def url(self) -> str:
-        """The endpoint as this machine reaches it, without a slash at its end."""
+        """The endpoint's address on this machine, without a slash at its end."""
         return self.aws.address(self.outputs["Url"]).removesuffix("/")
 
     def client(self, signer: Credentials | None = None, api_key: str | None = None) -> httpx.Client:
-        """An HTTP client of the endpoint that signs its requests, or sends a key, or does neither."""
+        """Return an HTTP client of the endpoint that signs its requests, sends a key, or does neither."""
         auth = SigV4Auth(self.aws.region, credentials=signer) if signer else None
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         return httpx.Client(base_url=self.url, auth=auth, headers=headers, timeout=120)
 
     def invoke(self, event: object, qualifier: str = "live"):
-        """The result of a direct invocation by boto3."""
+        """Invoke the function directly with boto3 and return its result."""
         function = {"FunctionName": self.outputs["FunctionName"], "Qualifier": qualifier}
         answer = self.aws.client("lambda").invoke(**function, Payload=json.dumps(event))
         return json.loads(answer["Payload"].read())
 
     def live_version(self) -> str:
-        """The version that the alias points at."""
+        """Return the version that the alias points at."""
         alias = self.aws.client("lambda").get_alias(FunctionName=self.outputs["FunctionName"], Name="live")
         return alias["FunctionVersion"]
 
 
 @pytest.fixture(scope="session")
 def aws(artifact: Path) -> Iterator[EmulatedAws]:
-    """The account. The artifact is made before, so that no deployment waits for it."""
+    """The account. The artifact is made first, so that no deployment waits for it."""
     with pytest.MonkeyPatch.context() as environment, EmulatedAws() as account:
         environment.delenv("AWS_PROFILE", raising=False)  # boto3 would look for it
         CdkApp(account, {"model": "embedded"}).bootstrap()
@@ -64,7 +64,7 @@ def aws(artifact: Path) -> Iterator[EmulatedAws]:
 
 @pytest.fixture(scope="session")
 def app(aws: EmulatedAws) -> Iterator[Callable[..., CdkApp]]:
-    """Makes the app with a stack name and more context values."""
+    """A function that makes the app with a stack name and more context values."""
     apps = []
 
     def app(stack_name: str, **context: str) -> CdkApp:
@@ -78,7 +78,7 @@ def app(aws: EmulatedAws) -> Iterator[Callable[..., CdkApp]]:
 
 @pytest.fixture(scope="session")
 def deploy(aws: EmulatedAws, app: Callable[..., CdkApp]) -> Callable[..., Deployment]:
-    """Deploys the app with a stack name and more context values; stacks of other names stay."""
+    """A function that deploys the app with a stack name and more context values; stacks of other names stay."""
 
     def deploy(stack_name: str, **context: str) -> Deployment:
         made = app(stack_name, **context)
@@ -90,7 +90,7 @@ def deploy(aws: EmulatedAws, app: Callable[..., CdkApp]) -> Callable[..., Deploy
 
 @pytest.fixture(scope="module")
 def before(aws: EmulatedAws) -> dict[str, set[str]]:
-    """What was in the account before the module's deployment."""
+    """The account's resources before the module's deployment."""
     return resources(aws)
 
 
@@ -102,7 +102,7 @@ def stack(request: pytest.FixtureRequest, before: dict, deploy: Callable[..., De
 
 @pytest.fixture
 def user(aws: EmulatedAws) -> Iterator[Callable[..., Credentials]]:
-    """Makes a user of the account with no permissions but those given as statements of a policy."""
+    """A function that makes a user of the account with only the permissions in the given statements of a policy."""
     iam = aws.client("iam")
     names = []
 
@@ -126,7 +126,7 @@ def user(aws: EmulatedAws) -> Iterator[Callable[..., Credentials]]:
 
 
 def resources(aws: EmulatedAws) -> dict[str, set[str]]:
-    """Names of all resources in the account of the kinds that a deployment may create."""
+    """Return the names of the account's resources, of each kind that a deployment may create."""
 
     def names(service: str, operation: str, key: str, name: str) -> set[str]:
         pages = aws.client(service).get_paginator(operation).paginate()

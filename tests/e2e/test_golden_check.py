@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from containers.tools import PROJECT, ToolError
 from runtime.engine.manifest import sha256
 from tests.e2e.conftest import Deployment, resources
 from tests.support.cdk import CdkApp
-from tests.support.tools import PROJECT, ToolError
 from tests.texts import LANGUAGES
 
 STACK = "E2eGolden"
@@ -20,7 +20,7 @@ CONTEXT = {"model": "embedded", "stack_name": STACK, "golden_check": "true"}
 def project(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a deployment needs of the project, with its artifact."""
     copy = tmp_path_factory.mktemp("project")
-    for name in ("infra", "model_export", "runtime"):
+    for name in ("configuration", "infra", "model_export", "runtime"):
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for name in ("app.py", "cdk.json", ".dockerignore"):
         shutil.copy(PROJECT / name, copy)

@@ -13,10 +13,10 @@ import openai
 import pytest
 from botocore.credentials import Credentials
 
-from client import SigV4Auth
+from containers import base_image
+from containers.tools import run
+from serverless_embeddings_client import SigV4Auth
 from tests.e2e.conftest import resources
-from tests.support import base_image
-from tests.support.tools import run
 from tests.texts import LANGUAGES
 
 STACK = "E2eIam"

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from configuration.configuration import read_configuration
-from configuration.settings import PROJECT
+from configuration import PROJECT
+from configuration.context import parse_configuration
 from runtime.engine.manifest import (
     FORMAT,
     GOLDEN_FILE,
@@ -28,20 +28,22 @@ from runtime.engine.manifest import (
 
 from .cases import CASES
 
-# jsii warns of the Node release that it finds, in lines that hide what a test says.
+# jsii warns of the Node release that it finds; its lines would hide the output of a test.
 os.environ["JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION"] = "1"
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "1"
 
 Template = Mapping[str, Any]
 
-SIZES = {"model.onnx": 555_168, "model.bin": 117_687_168, "tokenizer.json": 17_086_026, "tokenizer.kit": 4_793_079}
-"""What the manifest says of the files (those of multilingual-e5-small); they themselves are empty."""
+FILES = ("model.onnx", "model.bin", "tokenizer.json", "tokenizer.kit")
+
+MEMORY = Memory(longest_text_mb=193, worst_text_mb=548)
+"""Peaks in MiB that were measured with multilingual-e5-small."""
 
 
-def write_artifact(folder: Path, sizes: Mapping[str, int] = SIZES) -> Path:
-    """An artifact of which infrastructure reads the manifest and the golden vectors only."""
+def write_artifact(folder: Path, memory: Memory | None = MEMORY) -> Path:
+    """Write an artifact with empty files. Infrastructure reads its manifest and its golden vectors only."""
     folder.mkdir(parents=True)
-    for name in sizes:
+    for name in FILES:
         (folder / name).touch()
     manifest = Manifest(
         format=FORMAT,
@@ -65,9 +67,9 @@ def write_artifact(folder: Path, sizes: Mapping[str, int] = SIZES) -> Path:
         tokenizer=TokenizerInfo(kind="kitoken", prefix=[0], suffix=[2], special_tokens=[], blank=None),
         graph=GraphInfo(inputs=["input_ids"], output="token_vectors"),
         fidelity=Fidelity(texts=1, cosine_mean=1, cosine_p1=1, cosine_min=1, threshold=0.9),
-        memory=Memory(longest_text_mb=193, worst_text_mb=548),
+        memory=memory,
         versions={},
-        files={name: FileInfo(sha256="0" * 64, bytes=size) for name, size in sizes.items()},
+        files={name: FileInfo(sha256="0" * 64, bytes=0) for name in FILES},
     )
     golden = [Golden(text="First text", vector=[0.6, 0.8]), Golden(text="query: how far?", vector=[1.0, 0.0])]
     (folder / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))
@@ -113,15 +115,15 @@ def assembly(
     app = App(outdir=str(folder), context=feature_flags)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     for name, overrides in CASES.items():
-        configuration = read_configuration(overrides | {"stack_name": name})
-        EmbeddingsStack(app, configuration, None if configuration.ecr_repository else small_artifact, build_context)
+        configuration = parse_configuration(overrides | {"stack_name": name})
+        EmbeddingsStack(app, configuration, None if configuration.image.image else small_artifact, build_context)
     app.synth()
     return folder
 
 
 @pytest.fixture(scope="session")
 def templates(assembly: Path) -> dict[str, Template]:
-    """The template of each case by its name, with what is said of its image to be built as the section ``Images``."""
+    """The template of each case by its name, with the sources of its images as the section ``Images``."""
     return {name: _read(assembly, name, overrides) for name, overrides in CASES.items()}
 
 
@@ -142,5 +144,5 @@ def resources(template: Template, kind: str, prefix: str = "") -> dict[str, Any]
 
 
 def properties(template: Template, kind: str, prefix: str = "") -> list[dict[str, Any]]:
-    """Their properties."""
+    """The properties of ``resources``."""
     return [resource["Properties"] for resource in resources(template, kind, prefix).values()]

@@ -1,4 +1,4 @@
-"""The check of a new version, run as its function runs it: boto3 calls the real runtime, on the embedded model."""
+"""The check of a new version, run like in its function: boto3 calls the real runtime with the embedded model."""
 
 import importlib.util
 import json
@@ -11,12 +11,8 @@ from types import ModuleType
 import pytest
 
 from infra.golden_check import HANDLER, golden_answers
-from runtime.aws.application import Application
-from runtime.aws.telemetry import Telemetry
-from runtime.engine.engine import Engine
-from runtime.http.auth import Authenticator
+from runtime.aws.startup import load
 from runtime.server import Server
-from runtime.service.service import Service
 from runtime.settings import Settings
 
 VERSION = "function"
@@ -24,22 +20,22 @@ VERSION = "function"
 
 
 class CfnResponse(ModuleType):
-    """``cfnresponse`` as inline functions have it; it keeps what CloudFormation would be told."""
+    """``cfnresponse`` as inline functions have it; it records what CloudFormation would receive."""
 
     SUCCESS, FAILED = "SUCCESS", "FAILED"
 
     def __init__(self) -> None:
         super().__init__("cfnresponse")
-        self.told: list[tuple[str, str | None]] = []
+        self.received: list[tuple[str, str | None]] = []
 
     def send(self, event, context, status, data, physical_id, reason=None) -> None:
-        """Keep the status and the reason."""
-        self.told.append((status, reason))
+        """Record the status and the reason."""
+        self.received.append((status, reason))
 
 
 @pytest.fixture
 def cloudformation(monkeypatch: pytest.MonkeyPatch) -> CfnResponse:
-    """CloudFormation's end of the conversation."""
+    """A recorder in place of CloudFormation."""
     module = CfnResponse()
     monkeypatch.setitem(sys.modules, "cfnresponse", module)
     return module
@@ -58,10 +54,8 @@ def check(cloudformation: CfnResponse) -> ModuleType:
 def deployed(request: pytest.FixtureRequest, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A deployed version: the runtime with the embedded model, and the default prompt that a test names, where boto3 looks for
     Lambda."""
-    settings = Settings(default_prompt=getattr(request, "param", None))
-    service = Service(Engine.load(artifact, threads=1), settings)
-    telemetry = Telemetry(None, "ERROR", 0, service.metrics)
-    server = Server(("127.0.0.1", 0), Application(service, Authenticator(), telemetry), ())
+    settings = Settings(model_dir=str(artifact), default_prompt=getattr(request, "param", None), log_level="ERROR")
+    server = Server(("127.0.0.1", 0), load(settings, threads=1))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -73,7 +67,7 @@ def deployed(request: pytest.FixtureRequest, artifact: Path, monkeypatch: pytest
 
 
 def from_cloudformation(golden: dict[str, list[float]], kind: str = "Update") -> dict:
-    """What CloudFormation sends."""
+    """The event that CloudFormation sends."""
     return {"RequestType": kind, "ResourceProperties": {"Version": VERSION, "Golden": json.dumps(golden)}}
 
 
@@ -81,7 +75,7 @@ def from_cloudformation(golden: dict[str, list[float]], kind: str = "Update") ->
 def test_right_vectors_pass(check: ModuleType, cloudformation: CfnResponse, deployed: None, artifact: Path) -> None:
     check.handler(from_cloudformation(golden_answers(artifact)), None)
 
-    assert cloudformation.told == [("SUCCESS", None)]
+    assert cloudformation.received == [("SUCCESS", None)]
 
 
 def test_another_vector_fails(check: ModuleType, cloudformation: CfnResponse, deployed: None, artifact: Path) -> None:
@@ -91,7 +85,7 @@ def test_another_vector_fails(check: ModuleType, cloudformation: CfnResponse, de
 
     check.handler(from_cloudformation(golden), None)
 
-    ((status, reason),) = cloudformation.told
+    ((status, reason),) = cloudformation.received
     assert status == "FAILED"
     assert reason == f"function returned another vector than the artifact has for {text!r}"
 
@@ -99,7 +93,7 @@ def test_another_vector_fails(check: ModuleType, cloudformation: CfnResponse, de
 def test_another_length_fails(check: ModuleType, cloudformation: CfnResponse, deployed: None) -> None:
     check.handler(from_cloudformation({"First text": [1.0, 0.0]}), None)
 
-    assert cloudformation.told[0][0] == "FAILED"
+    assert cloudformation.received[0][0] == "FAILED"
 
 
 def test_version_that_answers_with_an_error_fails(
@@ -107,7 +101,7 @@ def test_version_that_answers_with_an_error_fails(
 ) -> None:
     check.handler(from_cloudformation({"word " * 1000: [1.0]}), None)
 
-    ((status, reason),) = cloudformation.told
+    ((status, reason),) = cloudformation.received
     assert status == "FAILED"
     assert "returned no vector" in reason
 
@@ -115,4 +109,4 @@ def test_version_that_answers_with_an_error_fails(
 def test_deletion_needs_no_check(check: ModuleType, cloudformation: CfnResponse) -> None:
     check.handler(from_cloudformation({}, "Delete"), None)
 
-    assert cloudformation.told == [("SUCCESS", None)]
+    assert cloudformation.received == [("SUCCESS", None)]

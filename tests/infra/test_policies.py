@@ -1,4 +1,4 @@
-"""What a reviewer would look for in every template: least privilege, no open door, nothing left behind, the packs' rules."""
+"""Checks of every template: least privilege, nothing public, nothing left behind, the rules of cdk-nag and cfn-lint."""
 
 import json
 import subprocess
@@ -62,11 +62,11 @@ EXECUTION_ROLE = {
     # The CDK merges statements on the same resource.
     "everything": [LOGS, CREATED_SECRET, CREATED_KEY, INTERFACES | {"Action": INTERFACES["Action"] + TRACES["Action"]}],
 }
-"""All that the function may do, by case; in every other case: write its logs."""
+"""All permissions of the function by case; in every other case it may only write its logs."""
 
 
 def statements(template: Template, role: str) -> list[dict[str, Any]]:
-    """All that the role with this logical id may do: its policies' statements, its own and attached ones."""
+    """All statements of the policies of a role, by its logical id."""
     own = template["Resources"][role]["Properties"]
     assert "ManagedPolicyArns" not in own
     documents = [policy["PolicyDocument"] for policy in own.get("Policies", [])]
@@ -106,7 +106,7 @@ def test_golden_check_may_invoke_the_function_and_write_its_own_logs(templates: 
 
 
 def open_doors(template: Template) -> Iterator[str]:
-    """Logical ids of the resources through which anybody gets in: URLs, permissions, resource policies, security groups."""
+    """Logical ids of resources that let anybody in: URLs, permissions, resource policies, security groups."""
     for name, resource in template["Resources"].items():
         own = resource.get("Properties", {})
         if resource["Type"] == "AWS::Lambda::Url" and own["AuthType"] == "NONE":
@@ -133,7 +133,7 @@ def open_doors(template: Template) -> Iterator[str]:
 def test_nothing_is_public_without_being_asked_for(case: str, templates: dict[str, Template]) -> None:
     doors = {templates[case]["Resources"][name]["Type"] for name in open_doors(templates[case])}
 
-    # A public URL takes both permissions since October 2025, and no other door comes with it.
+    # A public URL takes both permissions since October 2025. Nothing else may be public.
     assert doors == ({"AWS::Lambda::Url", "AWS::Lambda::Permission"} if case in PUBLIC else set())
 
 
@@ -161,7 +161,7 @@ def test_destroying_the_stack_leaves_nothing(case: str, templates: dict[str, Tem
     assert kept <= {"AWS::Lambda::Version"}
     assert all(
         "LogGroup" in function["LoggingConfig"] for function in properties(templates[case], "AWS::Lambda::Function")
-    ), "a function without a log group of the stack's makes one that stays"
+    ), "a function without a log group in the stack creates one that stays"
 
 
 def test_retain_keeps_what_holds_data(templates: dict[str, Template]) -> None:
@@ -195,7 +195,7 @@ def test_cfn_lint_finds_nothing(assembly: Path) -> None:
     templates = sorted(assembly.glob("*.template.json"))
     assert len(templates) == len(CASES)
 
-    # W3005, a dependency named twice: the CDK says so of each role beside the reference to it.
+    # W3005, a redundant dependency: the CDK writes one on each role beside the reference to it.
     command = [Path(sys.executable).with_name("cfn-lint"), "--ignore-checks", "W3005", "--regions", "eu-central-1"]
     found = subprocess.run([*command, "--", *templates], capture_output=True, text=True)
 

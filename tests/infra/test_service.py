@@ -1,4 +1,4 @@
-"""The construct: what it refuses, what a change of it changes, and what it offers to the app around it."""
+"""The constructs: what they refuse, what a change of an option changes, and their use in another app."""
 
 import json
 import os
@@ -17,18 +17,17 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 
+from configuration import PROJECT
 from configuration.errors import ConfigurationError
-from configuration.settings import PROJECT
-from infra import Access, Compute, EmbeddingService, Logs, Monitoring, Network, Serving, Traffic, WarmUp
-from infra.memory import needed_memory_mb
-from runtime.engine.manifest import read_manifest
+from configuration.groups import Access, Compute, Image, Logs, Monitoring, Network, ServiceOptions, Serving, Traffic
+from infra import EmbeddingService, ModelFunction
 
-from .conftest import SIZES, properties, resources, write_artifact
+from .conftest import properties, resources, write_artifact
 
 
 @pytest.fixture
 def stack(feature_flags: dict[str, Any], tmp_path: Path) -> Stack:
-    """An empty stack of an app of its own."""
+    """An empty stack."""
     return Stack(App(outdir=str(tmp_path / "out"), context=feature_flags), "Stack")
 
 
@@ -37,55 +36,31 @@ def synthesize(stack: Stack) -> dict[str, Any]:
     return stack.node.root.synth().get_stack_by_name("Stack").template
 
 
-def define(stack: Stack, artifact: Path, **options: Any) -> EmbeddingService:
-    """A service from the artifact in a context like the fixture's."""
-    return EmbeddingService(stack, "Embeddings", artifact=artifact, build_context=artifact.parents[2], **options)
+def define(stack: Stack, artifact: Path, **groups: Any) -> EmbeddingService:
+    """A service with ``artifact``, which is in a build context like the fixture's."""
+    options = ServiceOptions(**groups)
+    return EmbeddingService(stack, "Embeddings", artifact=artifact, options=options, build_context=artifact.parents[2])
 
 
-def test_memory_too_small_for_the_model(stack: Stack, small_artifact: Path) -> None:
+def test_more_environments_than_reserved(stack: Stack, small_artifact: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"provisioned_concurrency: 11 is more .* Allowed: 0 to 10"):
+        define(stack, small_artifact, traffic=Traffic(provisioned_concurrency=11))
+
+
+def test_unreserved_concurrency_limits_no_environments(stack: Stack, small_artifact: Path) -> None:
+    compute = Compute(reserved_concurrency="unreserved")
+    define(stack, small_artifact, compute=compute, traffic=Traffic(provisioned_concurrency=11))
+
+
+def test_a_prompt_that_the_runtime_would_refuse(stack: Stack, small_artifact: Path) -> None:
+    told = r"default_prompt: 'question' is not a prompt of .*\. Allowed: query, passage"
+    with pytest.raises(ConfigurationError, match=told):
+        define(stack, small_artifact, serving=Serving(default_prompt="question"))
+
+
+def test_too_little_memory(stack: Stack, small_artifact: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"memory_mb: 128 is too little for intfloat/multilingual-e5-small"):
         define(stack, small_artifact, compute=Compute(memory_mb=128))
-
-
-def test_memory_estimate_covers_what_was_measured_and_no_more_than_twice(small_artifact: Path) -> None:
-    # multilingual-e5-small peaked at 193 MB with texts of 512 tokens, weights mapped, at 494 MB once a text had needed the
-    # checkpoint's own tokenizer, and at 548 MB when that text was one of 720,000 characters.
-    assert 548 <= needed_memory_mb(read_manifest(small_artifact)) <= 2 * 548
-
-
-def test_memory_estimate_grows_with_the_model(tmp_path: Path) -> None:
-    base = write_artifact(tmp_path / "base", SIZES | {"model.bin": 1_200_000_000})
-
-    assert needed_memory_mb(read_manifest(base)) > 1_200
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (
-            {"traffic": Traffic(provisioned_concurrency=11)},
-            "provisioned_concurrency: 11 is more than reserved_concurrency",
-        ),
-        ({"warm_up": WarmUp(warm_environments=11)}, "warm_environments: 11 is more than reserved_concurrency allows"),
-    ],
-)
-def test_more_environments_than_reserved(
-    options: dict[str, Any], told: str, stack: Stack, small_artifact: Path
-) -> None:
-    with pytest.raises(ConfigurationError, match=told):
-        define(stack, small_artifact, **options)
-
-
-@pytest.mark.parametrize(
-    ("serving", "told"),
-    [
-        (Serving(default_prompt="question"), "default_prompt: 'question' is no prompt of .*; allowed: query, passage"),
-        (Serving(window_overlap=510), "window_overlap: 510 leaves no room .*; allowed: 0 to 509"),
-    ],
-)
-def test_what_the_runtime_would_refuse(serving: Serving, told: str, stack: Stack, small_artifact: Path) -> None:
-    with pytest.raises(ConfigurationError, match=told):
-        define(stack, small_artifact, serving=serving)
 
 
 def test_no_image(stack: Stack) -> None:
@@ -95,11 +70,11 @@ def test_no_image(stack: Stack) -> None:
 
 def test_golden_check_needs_the_artifact(stack: Stack) -> None:
     with pytest.raises(ConfigurationError, match="golden_check: needs the artifact"):
-        EmbeddingService(stack, "Embeddings", traffic=Traffic(golden_check=True))
+        EmbeddingService(stack, "Embeddings", options=ServiceOptions(traffic=Traffic(golden_check=True)))
 
 
 def test_artifact_outside_of_the_build(stack: Stack, small_artifact: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="lies outside of the image's build context"):
+    with pytest.raises(ConfigurationError, match="is outside of the image's build context"):
         EmbeddingService(stack, "Embeddings", artifact=small_artifact, build_context=tmp_path)
 
 
@@ -115,7 +90,7 @@ def test_changing_memory_keeps_the_function(
     (function,) = resources({"Resources": before}, "AWS::Lambda::Function")
     versions = {name for name in changed if "CurrentVersion" in name}
     assert changed == {function, "EmbeddingsLive8C55E27E", *versions}
-    assert len(versions) == 2, "a version of its own, so that the alias can go back"
+    assert len(versions) == 2, "each deployment publishes a version, so that the alias can go back"
 
 
 def test_changing_the_model_publishes_a_version_and_keeps_the_rest(
@@ -211,11 +186,77 @@ def test_takes_what_another_construct_made(stack: Stack, small_artifact: Path) -
     assert function["VpcConfig"]["SubnetIds"] == stack.resolve([subnet.subnet_id for subnet in vpc.private_subnets])
 
 
-def test_app_of_ones_own(artifact: Path, tmp_path: Path) -> None:
+def test_a_second_function_runs_another_command_of_the_same_image(stack: Stack, small_artifact: Path) -> None:
+    service = define(stack, small_artifact)
+    bulk = ModelFunction(
+        stack,
+        "Bulk",
+        artifact=small_artifact,
+        command=["runtime.aws.bulk.handler"],
+        options=ServiceOptions(
+            compute=Compute(memory_mb=3008, timeout_seconds=900), serving=Serving(long_texts="truncate")
+        ),
+        description="Embeds files",
+        build_context=small_artifact.parents[2],
+    )
+
+    template = synthesize(stack)
+    (function,) = properties(template, "AWS::Lambda::Function", "BulkFunction")
+    (other,) = properties(template, "AWS::Lambda::Function", "EmbeddingsFunction")
+    assert function["ImageConfig"] == {"Command": ["runtime.aws.bulk.handler"]}
+    assert "ImageConfig" not in other
+    assert function["Code"] == other["Code"]
+    assert (function["MemorySize"], function["Timeout"], function["Description"]) == (3008, 900, "Embeds files")
+    assert function["Environment"]["Variables"] == {"EMBEDDINGS_LONG_TEXTS": "truncate"}
+    # It has its own role, which writes its own logs, and its own alias; and no URL.
+    assert function["Role"] != other["Role"]
+    (policy,) = properties(template, "AWS::IAM::Policy", "Bulk")
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": {"Fn::GetAtt": [stack.get_logical_id(bulk.log_group.node.default_child), "Arn"]},
+        }
+    ]
+    assert len(resources(template, "AWS::Lambda::Alias")) == len(resources(template, "AWS::Logs::LogGroup")) == 2
+    assert len(resources(template, "AWS::Lambda::Url")) == 1
+    names = [stack.resolve(each.metrics.requests().dimensions["FunctionName"])["Ref"] for each in (service, bulk)]
+    assert names == list(resources(template, "AWS::Lambda::Function"))
+
+
+def test_a_second_function_leaves_the_service_as_it_is(
+    feature_flags: dict[str, Any], small_artifact: Path, tmp_path: Path
+) -> None:
+    alone = synthesized(feature_flags, small_artifact, tmp_path / "alone")
+    stack = Stack(App(outdir=str(tmp_path / "both"), context=feature_flags), "Stack")
+    define(stack, small_artifact)
+    ModelFunction(stack, "Bulk", artifact=small_artifact, build_context=small_artifact.parents[2])
+
+    both = synthesize(stack)["Resources"]
+
+    assert {name: both[name] for name in alone} == alone
+    assert all(name.startswith("Bulk") for name in set(both) - set(alone))
+
+
+def test_a_function_with_another_image(stack: Stack) -> None:
+    options = ServiceOptions(image=Image(image="rerankers:v1"))
+    ModelFunction(stack, "Reranker", options=options, command=["app.handler"])
+
+    (function,) = properties(synthesize(stack), "AWS::Lambda::Function", "Reranker")
+    assert "/rerankers:v1" in json.dumps(function["Code"])
+    assert function["ImageConfig"] == {"Command": ["app.handler"]}
+
+
+def test_example_of_another_app(artifact: Path, tmp_path: Path) -> None:
+    """With ``artifact`` in place of the one that was last made on this machine."""
     example = PROJECT / "examples" / "own_app" / "app.py"
+    command = (
+        "import pathlib, runpy; import model_export.artifact; "
+        f"model_export.artifact.LATEST = pathlib.Path({str(artifact)!r}); runpy.run_path({str(example)!r})"
+    )
 
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "CDK_OUTDIR": str(tmp_path)}
-    run = subprocess.run([sys.executable, example], env=environment, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
 
     assert run.returncode == 0, run.stderr
     template = json.loads((tmp_path / "Search.template.json").read_text())

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from configuration.settings import PROJECT, ModelSettings
+from configuration import PROJECT
+from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
 from model_export.errors import ArtifactMissingError, CheckpointError, ExportError, FidelityError, UnsupportedModelError
-from model_export.verify import THRESHOLDS
+from model_export.precision import PRECISIONS
 from runtime.engine.engine import Engine
 from runtime.engine.manifest import ArtifactError, check_file, read_manifest
 from tests.texts import LANGUAGES
@@ -85,6 +87,33 @@ def test_a_second_run_does_nothing_and_loads_nothing(artifact):
     assert {path: path.stat().st_mtime_ns for path in artifact.iterdir()} == before
 
 
+def test_only_the_command_moves_latest_unless_it_is_told_not_to(artifact, monkeypatch):
+    from model_export.__main__ import main
+
+    before = os.readlink(artifacts.LATEST)
+    other = artifacts.ARTIFACTS / "another"
+    monkeypatch.setattr(artifacts, "build", lambda settings: other)
+    try:
+        for arguments, expected in (["--keep-latest"], before), ([], other.name):
+            monkeypatch.setattr(sys, "argv", ["model_export", "-c", "model=embedded", *arguments])
+            assert main() == 0
+            assert os.readlink(artifacts.LATEST) == expected
+    finally:
+        artifacts.point_latest_at(artifacts.ARTIFACTS / before)
+
+
+def test_a_build_leaves_latest_alone(artifact):
+    before = os.readlink(artifacts.LATEST)
+    artifacts.build(ModelSettings(model="embedded"))
+    assert os.readlink(artifacts.LATEST) == before
+
+
+def test_memory_is_measured(artifact):
+    memory = read_manifest(artifact).memory
+    # The checkpoint's own tokenizer alone takes some 300 MiB, which the longest text does not need.
+    assert 120 < memory.longest_text_mb < 300 < memory.worst_text_mb < 1500
+
+
 def test_settings_make_different_artifacts():
     one = ModelSettings(model="embedded")
     other = ModelSettings(model="embedded", precision="exact")
@@ -97,7 +126,7 @@ def test_settings_make_different_artifacts():
 def test_a_killed_run_leaves_nothing_that_looks_finished(small_bert, tmp_path):
     command = (
         "import sys; from pathlib import Path; from model_export import artifact; "
-        "from configuration.settings import ModelSettings; "
+        "from configuration.groups import ModelSettings; "
         f"print(artifact.build(ModelSettings(model={str(small_bert)!r}), Path({str(tmp_path)!r})))"
     )
     process = subprocess.Popen([sys.executable, "-c", command], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
@@ -110,15 +139,15 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(small_bert, tmp_path):
     assert list(tmp_path.iterdir())
     assert all(path.name.startswith(".") for path in tmp_path.iterdir())
     folder = artifacts.build(ModelSettings(model=str(small_bert)), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([folder.name, "latest"])
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 def test_folders_that_are_no_checkpoint_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     root = tmp_path / "root"
     root.mkdir()
-    assert "is no folder" in str(build_error(ModelSettings(model=str(tmp_path / "nowhere")), root))
-    assert "is no checkpoint" in str(build_error(ModelSettings(model=str(tmp_path / "empty")), root))
+    assert "is not a folder" in str(build_error(ModelSettings(model=str(tmp_path / "nowhere")), root))
+    assert "is not a checkpoint" in str(build_error(ModelSettings(model=str(tmp_path / "empty")), root))
 
 
 def test_an_architecture_without_an_export_is_refused(small_bert, tmp_path):
@@ -141,7 +170,7 @@ def test_an_architecture_without_an_export_is_refused(small_bert, tmp_path):
             r"model.safetensors: is damaged",
         ),
         ("tokenizer.json", lambda path: path.write_text("{"), "tokenizer cannot be loaded"),
-        ("config.json", lambda path: path.write_text("{"), "config.json: is no JSON"),
+        ("config.json", lambda path: path.write_text("{"), "config.json: is not JSON"),
     ],
     ids=["no weights", "weights cut off", "damaged tokenizer", "damaged config"],
 )
@@ -167,7 +196,7 @@ def test_missing_weights_are_not_made_up(small_bert, tmp_path):
 
 @pytest.mark.slow
 def test_too_low_a_fidelity_fails_the_build_with_the_figures(small_bert, tmp_path, monkeypatch):
-    monkeypatch.setitem(THRESHOLDS, "fast", 1.1)
+    monkeypatch.setitem(PRECISIONS, "fast", replace(PRECISIONS["fast"], threshold=1.1))
     error = build_error(ModelSettings(model=str(small_bert), precision="fast"), tmp_path)
     assert isinstance(error, FidelityError)
     assert "cosine 0.9" in str(error) and "at least 1.1" in str(error)

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, on folders that sentence-transformers and transformers wrote."""
+"""Reading a checkpoint's description, from folders that sentence-transformers and transformers wrote."""
 
 import json
 import shutil

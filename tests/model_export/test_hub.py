@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from configuration.settings import PROJECT
+from configuration import PROJECT
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 TOKEN = "hf_secret"
@@ -69,7 +69,7 @@ def hub(small_bert):
 
 @pytest.fixture
 def export(tmp_path, monkeypatch):
-    """Runs the export of a Hub id against an endpoint, in a process of its own, for the client reads it when it loads."""
+    """Runs the export of a Hub id against an endpoint, in a new process, since the client reads the endpoint when it is imported."""
 
     def run(model, endpoint, **env):
         for name in ("HF_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
@@ -77,8 +77,8 @@ def export(tmp_path, monkeypatch):
         for name, value in {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), **env}.items():
             monkeypatch.setenv(name, value)
         command = (
-            "import sys; from pathlib import Path; from configuration import settings; from model_export import artifact, errors\n"
-            f"try: print(artifact.build(settings.model_settings({{'model': {model!r}}}), Path({str(tmp_path / 'root')!r})))\n"
+            "import sys; from pathlib import Path; from configuration.groups import ModelSettings; from model_export import artifact, errors\n"
+            f"try: print(artifact.build(ModelSettings(model={model!r}), Path({str(tmp_path / 'root')!r})))\n"
             "except errors.ExportError as error: sys.exit(f'error: {error}')"
         )
         return subprocess.run([sys.executable, "-c", command], cwd=PROJECT, capture_output=True, text=True)
@@ -105,9 +105,9 @@ def test_a_private_model_needs_the_token_of_the_environment(hub, export):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("org/unknown", "error: org/unknown: the Hub knows no such model"),
+        ("org/unknown", "error: org/unknown: the Hub has no such model"),
         ("org/small@nope", "error: org/small: the Hub has no revision 'nope' of it"),
-        ("not an id", "error: model: 'not an id' is no Hub id"),
+        ("not an id", "error: model: 'not an id' is not a Hub id"),
     ],
 )
 def test_what_the_hub_does_not_have(hub, export, model, message):

@@ -6,11 +6,11 @@ import random
 import numpy as np
 import pytest
 
-from runtime.aws.application import Application
+from runtime.aws.events import EventHandler
 from runtime.engine.engine import Engine
 from runtime.service.options import EmbedOptions, EncodeOptions
 from tests.performance.texts import LONG
-from tests.runtime.conftest import make_application
+from tests.runtime.conftest import make_handler
 from tests.support.embed import embed_texts
 from tests.texts import EVERYDAY, LANGUAGES
 
@@ -25,8 +25,8 @@ def engine(artifact) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def application(engine) -> Application:
-    return make_application(engine)
+def handler(engine) -> EventHandler:
+    return make_handler(engine)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def test_two_threads(artifact, alone):
 
 
 @pytest.mark.parametrize("size", BATCHES)
-def test_any_batch_of_the_service(application, alone, size):
-    service = application.service
+def test_any_batch_of_the_service(handler, alone, size):
+    service = handler.application.service
     for start in range(0, len(TEXTS), size):
         encoded = service.encode(TEXTS[start : start + size], EncodeOptions())
         vectors, _ = service.embed(encoded, EmbedOptions())
@@ -55,17 +55,17 @@ def test_any_batch_of_the_service(application, alone, size):
 
 
 @pytest.mark.parametrize("size", BATCHES)
-def test_any_batch_through_the_handler(application, alone, size):
+def test_any_batch_through_the_handler(handler, alone, size):
     """Numbers in JSON are exact too: each reads back as the float32 it was."""
     order = random.Random(size).choices(range(len(TEXTS)), k=size)
-    answer = application({"inputs": [TEXTS[index] for index in order]})
+    answer = handler({"inputs": [TEXTS[index] for index in order]})
     assert np.array_equal(np.array(answer, np.float32), alone[order])
 
 
-def test_after_other_requests(application, alone):
+def test_after_other_requests(handler, alone):
     """Also after the longest text that the model reads, and after requests that were refused."""
-    application({"inputs": LONG[1], "truncate": True})
-    application({"inputs": []})
-    application({"inputs": LONG[1]})
+    handler({"inputs": LONG[1], "truncate": True})
+    handler({"inputs": []})
+    handler({"inputs": LONG[1]})
     for text, vector in zip(TEXTS, alone, strict=True):
-        assert np.array_equal(np.array(application({"inputs": text})[0], np.float32), vector)
+        assert np.array_equal(np.array(handler({"inputs": text})[0], np.float32), vector)

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnxruntime.quantization import quantize_dynamic
 
-from configuration.settings import EMBEDDED, ModelSettings
+from configuration.groups import EMBEDDED, ModelSettings
 from model_export import artifact as artifacts
 from runtime.engine.engine import Engine
 from runtime.engine.manifest import read_manifest

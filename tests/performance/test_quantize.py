@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model_export.quantize import PAIR_LIMIT, quantize_columns, quantize_rows
+from model_export.graph.quantize import PAIR_LIMIT, quantize_columns, quantize_rows
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 384], ids="{} rows".format)

@@ -6,11 +6,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
-from runtime.aws.application import Application
+from runtime.aws.events import EventHandler
+from runtime.aws.startup import make_service
 from runtime.aws.telemetry import Telemetry
 from runtime.engine.engine import Engine
+from runtime.http.application import Application
 from runtime.http.auth import Authenticator
 from runtime.server import Server
 from runtime.service.service import Service
@@ -25,24 +28,32 @@ def engine(artifact: Path) -> Engine:
     return Engine.load(artifact, threads=1)
 
 
-def make_application(
+def make_handler(
     engine: Engine,
     authenticator: Authenticator | None = None,
     lines: list[str] | None = None,
     function_name: str | None = None,
+    max_texts: int | None = None,
     **settings,
-) -> Application:
-    """An application with these settings; its log lines go to ``lines``."""
-    service = Service(engine, Settings(**settings))
+) -> EventHandler:
+    """A handler with these settings, and with ``max_texts`` in place of the limit of a request; its log goes to ``lines``."""
+    settings = Settings(**settings)
+    service = make_service(engine, settings)
+    if max_texts is not None:
+        limits = msgspec.structs.replace(service.limits, max_texts=max_texts)
+        service = Service(engine, msgspec.structs.replace(service.config, limits=limits))
     write = (lambda line: None) if lines is None else lines.append
-    telemetry = Telemetry(function_name, service.settings.log_level, 0.25, service.metrics, write)
-    return Application(service, authenticator or Authenticator(), telemetry)
+    telemetry = Telemetry(function_name, settings.log_level, 0.25, write)
+    application = Application(
+        service, authenticator or Authenticator(), telemetry.record_failure, settings.served_model_name
+    )
+    return EventHandler(application, telemetry)
 
 
 @contextmanager
-def serving(application: Application) -> Iterator[str]:
-    """The URL of a server for ``application``."""
-    server = Server(("127.0.0.1", 0), application, application.service.settings.cors_origins)
+def serving(handler: EventHandler, cors_origins: tuple[str, ...] = ()) -> Iterator[str]:
+    """The URL of a server for ``handler``."""
+    server = Server(("127.0.0.1", 0), handler, cors_origins)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -54,15 +65,15 @@ def serving(application: Application) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def application(engine: Engine) -> Application:
-    """The application with default settings."""
-    return make_application(engine)
+def handler(engine: Engine) -> EventHandler:
+    """The handler with default settings."""
+    return make_handler(engine)
 
 
 @pytest.fixture(scope="session")
-def url(application: Application) -> Iterator[str]:
+def url(handler: EventHandler) -> Iterator[str]:
     """The URL of a server with default settings."""
-    with serving(application) as url:
+    with serving(handler) as url:
         yield url
 
 
@@ -75,11 +86,12 @@ def http(url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def serve(engine: Engine) -> Iterator[Callable[..., httpx.Client]]:
-    """Starts a server with settings of a test's own, and gives a client of it."""
+    """Starts a server with the settings that a test gives, and returns a client of it."""
     with ExitStack() as stack:
 
         def start(**options) -> httpx.Client:
-            url = stack.enter_context(serving(make_application(engine, **options)))
+            cors_origins = options.get("cors_origins", ())
+            url = stack.enter_context(serving(make_handler(engine, **options), cors_origins))
             return stack.enter_context(httpx.Client(base_url=url, timeout=60))
 
         yield start

@@ -1,7 +1,5 @@
 """Checks requests as a Function URL with ``AWS_IAM`` does: botocore signs the same request, and the two must be equal."""
 
-import binascii
-
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -27,8 +25,7 @@ class SignatureAuthenticator(Authenticator):
 def signature(request: Request, names: list[str]) -> str:
     """The signature of ``request`` over the headers ``names``."""
     headers = {name: request.headers[name] for name in names}
-    body = binascii.a2b_base64(request.body) if request.is_base64 else request.body
-    to_sign = AWSRequest(request.method, f"http://{request.headers['host']}{request.path}", headers, body)
+    to_sign = AWSRequest(request.method, f"http://{request.headers['host']}{request.path}", headers, request.body)
     to_sign.context["timestamp"] = request.headers["x-amz-date"]
     signer = SigV4Auth(Credentials(*CREDENTIALS), "lambda", REGION)
     return signer.signature(signer.string_to_sign(to_sign, signer.canonical_request(to_sign)), to_sign)

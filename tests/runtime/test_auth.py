@@ -36,7 +36,7 @@ class Vault:
         return self.key
 
     def authenticator(self) -> ApiKeyAuthenticator:
-        return ApiKeyAuthenticator(self.read, 300, self.reported.append, lambda: self.now)
+        return ApiKeyAuthenticator(self.read, self.reported.append, lambda: self.now)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def vault() -> Vault:
 
 @pytest.fixture
 def http(vault, serve):
-    return serve(authenticator=vault.authenticator(), auth="api_key", api_key_secret_arn=ARN)
+    return serve(authenticator=vault.authenticator())
 
 
 def embed(http, key: str | None) -> int:
@@ -226,10 +226,10 @@ class TestSecretsManager:
     def test_guards_the_function_from_its_settings_on(self, secrets_manager, artifact, monkeypatch):
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager}.items():
             monkeypatch.setenv(name, value)
-        application = load(Settings(model_dir=str(artifact), auth="api_key", api_key_secret_arn=ARN, threads=1))
+        handler = load(Settings(model_dir=str(artifact), auth="api_key", api_key_secret_arn=ARN), threads=1)
         event = {"rawPath": "/info", "requestContext": {"http": {"method": "GET"}}}
-        assert application(event)["statusCode"] == 401
-        assert application({**event, "headers": {"authorization": "Bearer the-key"}})["statusCode"] == 200
+        assert handler(event)["statusCode"] == 401
+        assert handler({**event, "headers": {"authorization": "Bearer the-key"}})["statusCode"] == 200
 
 
 def test_basic_authentication_is_read_as_browsers_send_it(http):

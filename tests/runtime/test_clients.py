@@ -15,9 +15,9 @@ from botocore.credentials import Credentials
 from huggingface_hub.errors import HfHubHTTPError
 from langchain_openai import OpenAIEmbeddings
 
-from client import SigV4Auth
 from runtime.http.auth import ApiKeyAuthenticator
-from tests.runtime.conftest import MODEL, make_application, serving
+from serverless_embeddings_client import SigV4Auth
+from tests.runtime.conftest import MODEL, make_handler, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
 
 KEY = "the-key"
@@ -28,15 +28,15 @@ LONG = "word " * 600
 @pytest.fixture(scope="module")
 def url(engine):
     """A server that asks for a key."""
-    authenticator = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
-    with serving(make_application(engine, authenticator)) as url:
+    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
+    with serving(make_handler(engine, authenticator)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def signed_url(engine):
     """A server that asks for a signature, as a Function URL with AWS_IAM does."""
-    with serving(make_application(engine, SignatureAuthenticator())) as url:
+    with serving(make_handler(engine, SignatureAuthenticator())) as url:
         yield url
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.routes import ROUTES
-from tests.runtime.conftest import MODEL, make_application, serving
+from tests.runtime.conftest import MODEL, make_handler, serving
 from tests.support.browser import ensure
 
 pytestmark = pytest.mark.slow
@@ -282,9 +282,9 @@ def test_the_path_parameter_is_the_model(page, url):
 
 def test_examples_run_as_they_are_copied(browser, engine):
     """curl and Python as they are; JavaScript in the page, but for the one that imports OpenAI's package."""
-    authenticator = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
-    application = make_application(engine, authenticator, auth="api_key", api_key_secret_arn="arn")
-    with serving(application) as url:
+    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
+    handler = make_handler(engine, authenticator)
+    with serving(handler) as url:
         context = browser.new_context(http_credentials={"username": "anyone", "password": KEY})
         page = context.new_page()
         visit(page, url)
@@ -338,9 +338,9 @@ def test_copies_an_example(browser, url):
 
 
 def test_tries_with_a_key(browser, engine):
-    authenticator = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
-    application = make_application(engine, authenticator, auth="api_key", api_key_secret_arn="arn")
-    with serving(application) as url:
+    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
+    handler = make_handler(engine, authenticator)
+    with serving(handler) as url:
         context = browser.new_context(http_credentials={"username": "anyone", "password": KEY})
         page = context.new_page()
         visit(page, url)
@@ -356,9 +356,9 @@ def test_tries_with_a_key(browser, engine):
 
 
 def test_without_info_the_page_says_why_and_starts_again_with_a_key(browser, engine, http):
-    authenticator = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
-    application = make_application(engine, authenticator, auth="api_key", api_key_secret_arn="arn")
-    with serving(application) as url:
+    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
+    handler = make_handler(engine, authenticator)
+    with serving(handler) as url:
         page = browser.new_page()
         html = httpx.get(f"{url}/docs", auth=("", KEY)).text
         page.route("**/docs", lambda route: route.fulfill(body=html, content_type="text/html"))

@@ -9,6 +9,10 @@ import zlib
 import pytest
 from awslambdaric.lambda_context import LambdaContext
 
+from runtime.http.auth import ApiKeyAuthenticator
+from runtime.http.messages import BodyError, Request, read_body
+from tests.runtime.conftest import make_handler
+
 JSON = {"content-type": "application/json"}
 
 
@@ -28,86 +32,101 @@ def event(
 
 
 class TestEvents:
-    def test_an_answer(self, application):
-        result = application(event(body='{"inputs": "a"}'))
+    def test_an_answer(self, handler):
+        result = handler(event(body='{"inputs": "a"}'))
         assert result.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
         assert result["statusCode"] == 200
         assert result["headers"]["content-type"] == "application/json"
         assert result["headers"]["x-request-id"] == "a-request"
         assert len(json.loads(result["body"])[0]) == 384
 
-    def test_a_base64_body(self, application):
+    def test_a_base64_body(self, handler):
         body = base64.b64encode('{"inputs": "é"}'.encode()).decode()
-        assert application(event(body=body, base64_body=True))["statusCode"] == 200
+        assert handler(event(body=body, base64_body=True))["statusCode"] == 200
 
     @pytest.mark.parametrize("body", ["é", "not base64!", "YQ", "YQ==YQ=="])
-    def test_a_body_that_is_no_base64(self, application, body):
-        result = application(event(body=body, base64_body=True))
+    def test_a_body_that_is_no_base64(self, handler, body):
+        result = handler(event(body=body, base64_body=True))
         assert result["statusCode"] == 400
         assert "base64" in json.loads(result["body"])["error"]
 
-    def test_half_of_a_surrogate_pair(self, application):
-        assert application(event(body='{"inputs": "\ud800"}'))["statusCode"] == 400
-        assert application(event(body='{"inputs": "\\ud800"}'))["statusCode"] == 400
-        assert application({"inputs": "\ud800"})["error_type"] == "Tokenizer"
+    def test_a_body_that_is_no_base64_has_the_error_of_its_route(self, handler):
+        result = handler(event(path="/v1/embeddings", body="not base64!", base64_body=True))
+        assert result["statusCode"] == 400
+        assert "base64" in json.loads(result["body"])["error"]["message"]
+
+    def test_a_body_that_is_no_base64_matters_after_the_key_and_the_route(self, engine):
+        handler = make_handler(engine, ApiKeyAuthenticator(lambda: "key", report=print))
+        request = event(body="not base64!", base64_body=True)
+        assert handler(request)["statusCode"] == 401
+        with_key = {"authorization": "Bearer key"}
+        assert handler(event(headers=with_key, body="not base64!", base64_body=True))["statusCode"] == 400
+        unknown = event(path="/nope", headers=with_key, body="not base64!", base64_body=True)
+        assert handler(unknown)["statusCode"] == 404
+        assert handler(event("GET", "/health", body="not base64!", base64_body=True))["statusCode"] == 200
+
+    def test_a_long_answer_is_base64_of_gzip(self, handler):
+        body = json.dumps({"inputs": ["First text"] * 4})
+        plain = handler(event(body=body))
+        result = handler(event(body=body, headers={"accept-encoding": "gzip"}))
+        assert (plain["isBase64Encoded"], result["isBase64Encoded"]) == (False, True)
+        assert result["headers"]["content-encoding"] == "gzip"
+        assert gzip.decompress(base64.b64decode(result["body"])).decode() == plain["body"]
+
+    def test_half_of_a_surrogate_pair(self, handler):
+        assert handler(event(body='{"inputs": "\ud800"}'))["statusCode"] == 400
+        assert handler(event(body='{"inputs": "\\ud800"}'))["statusCode"] == 400
+        assert handler({"inputs": "\ud800"})["error_type"] == "Tokenizer"
 
     @pytest.mark.parametrize("name", ["Content-Type", "CONTENT-TYPE", "content-Type"])
-    def test_header_case(self, application, name):
+    def test_header_case(self, handler, name):
         request = event(body='{"inputs": "a"}')
         request["headers"] = {name: "application/json"}
-        assert application(request)["statusCode"] == 200
+        assert handler(request)["statusCode"] == 200
 
-    def test_a_trailing_slash(self, application):
-        assert application(event(path="/embed/", body='{"inputs": "a"}'))["statusCode"] == 200
+    def test_a_trailing_slash(self, handler):
+        assert handler(event(path="/embed/", body='{"inputs": "a"}'))["statusCode"] == 200
 
     @pytest.mark.parametrize("missing", ["headers", "body", "rawPath", "isBase64Encoded", "version"])
-    def test_missing_parts(self, application, missing):
+    def test_missing_parts(self, handler, missing):
         request = event(body='{"inputs": "a"}')
         del request[missing]
-        assert application(request)["statusCode"] < 500
+        assert handler(request)["statusCode"] < 500
 
 
 class TestDirectInvocation:
-    def test_gives_vectors(self, application):
-        one, many = application({"inputs": "First text"}), application({"inputs": ["First text", "Second text"]})
+    def test_gives_vectors(self, handler):
+        one, many = handler({"inputs": "First text"}), handler({"inputs": ["First text", "Second text"]})
         assert [len(vector) for vector in many] == [384, 384]
         assert one == many[:1]
 
-    def test_takes_the_fields_of_embed(self, application):
-        (vector,) = application({"inputs": "text", "dimensions": 8, "prompt_name": "query", "normalize": False})
+    def test_takes_the_fields_of_embed(self, handler):
+        (vector,) = handler({"inputs": "text", "dimensions": 8, "prompt_name": "query", "normalize": False})
         assert len(vector) == 8
 
-    def test_numbers_have_as_few_digits_as_float32_needs(self, application):
-        assert len(json.dumps(application({"inputs": "First text"}))) < 5200
+    def test_numbers_have_as_few_digits_as_float32_needs(self, handler):
+        assert len(json.dumps(handler({"inputs": "First text"}))) < 5200
 
     @pytest.mark.parametrize(
         "invalid", [{}, {"inputs": 1}, [], "text", None, {"Records": [{"eventSource": "aws:sqs"}]}]
     )
-    def test_an_error_is_a_result(self, application, invalid):
-        assert application(invalid).keys() == {"error", "error_type"}
+    def test_an_error_is_a_result(self, handler, invalid):
+        assert handler(invalid).keys() == {"error", "error_type"}
 
     @pytest.mark.parametrize(
         ("texts", "progress"), [(["word " * 500] * 250, "of 250 texts"), (["word " * 100_000], "windows of the text")]
     )
-    def test_what_takes_longer_than_lambda_lets_it_is_refused_in_time(self, application, texts, progress):
-        before = application({"inputs": "a"})
+    def test_what_takes_longer_than_lambda_lets_it_is_refused_in_time(self, handler, texts, progress):
+        before = handler({"inputs": "a"})
         context = LambdaContext("id", None, None, (time.time() + 3) * 1000)
-        refused = application({"inputs": texts, "long_texts": "window", "dimensions": 8}, context)
+        refused = handler({"inputs": texts, "long_texts": "window", "dimensions": 8}, context)
         assert context.get_remaining_time_in_millis() > 0
         assert refused["error_type"] == "Validation"
         assert "takes longer than the function may" in refused["error"] and progress in refused["error"]
-        assert application({"inputs": "a"}) == before
+        assert handler({"inputs": "a"}) == before
 
-    def test_a_text_is_always_tried(self, application):
-        assert application({"inputs": "a"}, LambdaContext("id", None, None, 0)) == application({"inputs": "a"})
-
-    def test_warm_up(self, engine):
-        from tests.runtime.conftest import make_application
-
-        application = make_application(engine)
-        assert application({"warm_up": {"hold_ms": 1}}) == {"cold_start": True}
-        assert application({"warm_up": {"hold_ms": 1}}) == {"cold_start": False}
-        assert application({"warm_up": {"hold_ms": -1}}).keys() == {"error", "error_type"}
+    def test_a_text_is_always_tried(self, handler):
+        assert handler({"inputs": "a"}, LambdaContext("id", None, None, 0)) == handler({"inputs": "a"})
 
     def test_over_http_as_the_emulator_takes_it(self, http):
         path = "/2015-03-31/functions/function/invocations"
@@ -135,6 +154,17 @@ class TestEncodings:
         bomb = b"".join([*(compressor.compress(bytes(2**24)) for _ in range(8)), compressor.flush()])
         response = http.post("/embed", content=bomb, headers={**JSON, "content-encoding": "gzip"})
         assert response.status_code == 413
+        assert "6291456 bytes" in response.json()["error"]
+
+    @pytest.mark.parametrize("encoding", ["identity", "gzip"])
+    def test_the_limit_of_a_body_is_that_of_its_plain_bytes(self, encoding):
+        def request(length):
+            body = bytes(length) if encoding == "identity" else gzip.compress(bytes(length))
+            return Request(method="POST", path="/", headers={"content-encoding": encoding}, body=body)
+
+        assert read_body(request(100), 100) == bytes(100)
+        with pytest.raises(BodyError, match="longer than the 100 bytes"):
+            read_body(request(101), 100)
 
     def test_other_encodings(self, http):
         response = http.post("/embed", content=b"{}", headers={**JSON, "content-encoding": "br"})

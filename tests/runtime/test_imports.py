@@ -1,11 +1,11 @@
-"""What the cold path imports. Every import is paid for by the caller who waits for a cold start."""
+"""Imports of the cold path, which make callers wait longer for a cold start, and imports between the rooms."""
 
 import subprocess
 import sys
 
 import pytest
 
-from tests.support.tools import PROJECT
+from containers.tools import PROJECT
 
 RARE = {
     "argparse": "the local server",
@@ -57,13 +57,33 @@ def test_the_cold_path_does_not_import(imported, module):
     assert module not in imported, f"{module} is for {RARE[module]}"
 
 
+def loaded(module: str) -> set[str]:
+    """The modules that a process has after importing ``module``."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
 def test_parsing_and_answering_know_nothing_of_the_engine():
-    code = "import sys, runtime.aws.function_url, runtime.http.routes, runtime.http.description; print(*sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert not {"onnxruntime", "kitoken", "runtime.engine.engine"} & set(result.stdout.split())
+    for module in ("runtime.aws.function_url", "runtime.http.application", "runtime.http.description"):
+        assert not {"onnxruntime", "kitoken", "runtime.engine.engine"} & loaded(module)
 
 
-def test_the_embedder_knows_nothing_of_http():
-    code = "import sys, runtime.engine.engine; print(*(name for name in sys.modules if name.startswith('runtime')))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert not [name for name in result.stdout.split() if "api" in name or "events" in name or "service" in name]
+ROOMS = ["engine", "service", "http", "settings", "aws", "server"]
+"""From bottom to top; each imports only what stands before it."""
+
+
+@pytest.mark.parametrize(
+    ("module", "room"),
+    [
+        ("runtime.engine.engine", "engine"),
+        ("runtime.service.service", "service"),
+        ("runtime.http.application", "http"),
+        ("runtime.http.description", "http"),
+        ("runtime.settings", "settings"),
+        ("runtime.aws.startup", "aws"),
+    ],
+)
+def test_rooms_know_nothing_of_those_above(module, room):
+    rooms = {name.split(".")[1] for name in loaded(module) if name.startswith("runtime.")}
+    assert rooms <= set(ROOMS[: ROOMS.index(room) + 1])

@@ -1,21 +1,18 @@
 """Settings from the environment."""
 
-import copy
 import os
 import subprocess
 import sys
 
-import msgspec
 import pytest
 
-from runtime.service.options import EncodeOptions
-from runtime.service.service import Service
+from runtime.aws.startup import load
 from runtime.settings import Settings, SettingsError
 
 
 def test_defaults():
     assert Settings.from_environment({}) == Settings()
-    assert Settings.from_environment({"EMBEDDINGS_MAX_TEXTS": "", "EMBEDDINGS_AUTH": " "}) == Settings()
+    assert Settings.from_environment({"EMBEDDINGS_MAX_TOKENS": "", "EMBEDDINGS_AUTH": " "}) == Settings()
 
 
 def test_every_variable():
@@ -23,34 +20,24 @@ def test_every_variable():
         "EMBEDDINGS_MODEL_DIR": "/somewhere",
         "EMBEDDINGS_AUTH": "api_key",
         "EMBEDDINGS_API_KEY_SECRET_ARN": "arn",
-        "EMBEDDINGS_API_KEY_REFRESH_SECONDS": "60",
-        "EMBEDDINGS_MAX_TEXTS": "1",
         "EMBEDDINGS_MAX_TOKENS": "2",
-        "EMBEDDINGS_MAX_BODY_BYTES": "3",
         "EMBEDDINGS_DEFAULT_PROMPT": "query",
         "EMBEDDINGS_LONG_TEXTS": "window",
-        "EMBEDDINGS_WINDOW_OVERLAP": "0",
         "EMBEDDINGS_CORS_ORIGINS": "https://a.example, https://b.example",
         "EMBEDDINGS_LOG_LEVEL": "ERROR",
         "EMBEDDINGS_SERVED_MODEL_NAME": "name",
-        "EMBEDDINGS_THREADS": "2",
     }
     assert len(environment) == len(Settings.__struct_fields__)
     assert Settings.from_environment(environment) == Settings(
         model_dir="/somewhere",
         auth="api_key",
         api_key_secret_arn="arn",
-        api_key_refresh_seconds=60,
-        max_texts=1,
         max_tokens=2,
-        max_body_bytes=3,
         default_prompt="query",
         long_texts="window",
-        window_overlap=0,
         cors_origins=("https://a.example", "https://b.example"),
         log_level="ERROR",
         served_model_name="name",
-        threads=2,
     )
 
 
@@ -59,10 +46,9 @@ def test_every_variable():
     [
         ("EMBEDDINGS_AUTH", "basic", "'basic' is not allowed: allowed are iam, api_key, none"),
         ("EMBEDDINGS_LONG_TEXTS", "split", "allowed are error, truncate, window"),
-        ("EMBEDDINGS_MAX_TEXTS", "many", "'many' is not allowed"),
-        ("EMBEDDINGS_MAX_TEXTS", "0", "'0' is not allowed: Expected `int` >= 1"),
-        ("EMBEDDINGS_WINDOW_OVERLAP", "-1", ">= 0"),
-        ("EMBEDDINGS_THREADS", "1.5", "Expected `int"),
+        ("EMBEDDINGS_MAX_TOKENS", "many", "'many' is not allowed"),
+        ("EMBEDDINGS_MAX_TOKENS", "0", "'0' is not allowed: Expected `int` >= 1"),
+        ("EMBEDDINGS_MAX_TOKENS", "1.5", "Expected `int"),
         ("EMBEDDINGS_LOG_LEVEL", "LOUD", "allowed are DEBUG"),
         ("EMBEDDINGS_AUTH", "api_key", "needs EMBEDDINGS_API_KEY_SECRET_ARN"),
     ],
@@ -74,21 +60,9 @@ def test_a_wrong_value_is_told_by_name(name, value, message):
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"default_prompt": "nope"}, "query, passage"), ({"window_overlap": 510}, "less than 510")],
-)
-def test_what_does_not_fit_the_model(engine, settings, message):
-    with pytest.raises(SettingsError, match=message):
-        Service(engine, Settings(**settings))
-
-
-def test_the_default_overlap_fits_a_model_that_reads_little(engine):
-    small = copy.copy(engine)
-    small.manifest = msgspec.structs.replace(engine.manifest, max_tokens=32)
-    encoded = Service(small, Settings(long_texts="window")).encode(["word " * 60], EncodeOptions())
-    first, second, *_ = (window[1:-1] for window in encoded.windows[0])
-    assert (len(first), first[-15:]) == (30, second[:15])
+def test_a_prompt_that_the_model_does_not_have(artifact):
+    with pytest.raises(SettingsError, match=r"^EMBEDDINGS_DEFAULT_PROMPT: 'nope' is not a prompt .* query, passage$"):
+        load(Settings(model_dir=str(artifact), default_prompt="nope"))
 
 
 def test_a_default_prompt(serve):

@@ -1,19 +1,19 @@
-"""What README.md and docs/api.md tell users to type is run as it stands there."""
+"""Runs the snippets of README.md and docs/api.md as they stand there, and checks their numbers."""
 
 import os
-import re
 import subprocess
 
+import httpx
 import pytest
 
+from containers.tools import PROJECT
 from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.errors import HttpError
 from runtime.http.messages import Request
 from runtime.http.sizes import ANSWER_BYTES, vector_bytes
-from runtime.settings import Settings
-from tests.runtime.conftest import make_application, serving
+from tests.runtime.conftest import make_handler, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
-from tests.support.tools import PROJECT
+from tests.snippets import CLIENTS, snippets
 
 KEY = "the-key"
 LOCAL = "http://localhost:9000/"
@@ -21,10 +21,10 @@ VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class KeyOrSignature(SignatureAuthenticator):
-    """Lets in who has the key, or who signs."""
+    """Accepts requests that have the key or a valid signature."""
 
     def __init__(self) -> None:
-        self.by_key = ApiKeyAuthenticator(lambda: KEY, 300, report=print)
+        self.by_key = ApiKeyAuthenticator(lambda: KEY, report=print)
 
     def check(self, request: Request) -> None:
         try:
@@ -35,14 +35,14 @@ class KeyOrSignature(SignatureAuthenticator):
 
 @pytest.fixture(scope="module")
 def url(engine):
-    """A server as the snippets expect it, its URL with a slash as that of a Function URL."""
-    with serving(make_application(engine, KeyOrSignature())) as url:
+    """A server for the snippets; its URL ends with a slash as a Function URL does."""
+    with serving(make_handler(engine, KeyOrSignature())) as url:
         yield f"{url}/"
 
 
 @pytest.fixture
 def environment(url, monkeypatch) -> None:
-    """What a user of the AWS CLI has set."""
+    """The variables that a user of the AWS CLI has set."""
     for name, value in zip(VARIABLES, CREDENTIALS, strict=True):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_REGION", REGION)
@@ -51,27 +51,25 @@ def environment(url, monkeypatch) -> None:
 
 
 def blocks(document: str, language: str) -> list[str]:
-    text = (PROJECT / document).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    """The snippets, without those of clients that tests/clients runs in an environment apart."""
+    return [snippet.code for snippet in snippets(document, language) if snippet.section not in CLIENTS]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
 def test_python(document, url, environment):
     namespace = {"URL": url, "KEY": KEY, "FUNCTION": "embeddings"}
-    snippets = blocks(document, "python")
-    assert snippets
-    for snippet in snippets:
-        exec(compile(snippet, document, "exec"), namespace)
+    codes = blocks(document, "python")
+    assert codes
+    for code in codes:
+        exec(compile(code, document, "exec"), namespace)
     assert len(namespace["vectors"][0]) == 384
 
 
 def test_what_docs_say_of_prompts_and_precision(url, environment):
     namespace = {"URL": url, "KEY": KEY}
-    snippets = [
-        snippet for snippet in blocks("docs/api.md", "python") if "cosines(" in snippet or "quantize" in snippet
-    ]
-    for snippet in snippets:
-        exec(compile(snippet, "docs/api.md", "exec"), namespace)
+    for code in blocks("docs/api.md", "python"):
+        if "cosines(" in code or "quantize" in code:
+            exec(compile(code, "docs/api.md", "exec"), namespace)
     without, prompted = namespace["without"], namespace["prompted"]
     assert without == pytest.approx([0.83, 0.92], abs=0.02)
     assert prompted == pytest.approx([0.85, 0.89], abs=0.02)
@@ -81,22 +79,25 @@ def test_what_docs_say_of_prompts_and_precision(url, environment):
 
 @pytest.mark.parametrize("document", ["README.md", "docs/api.md"])
 def test_curl(document, url, environment):
-    snippets = [snippet for snippet in blocks(document, "sh") if "curl " in snippet]
-    assert snippets
-    for snippet in snippets:
-        # What the README says to the local server needs no key; this one asks for it.
-        curl = f"curl -sS -f -H 'Authorization: Bearer {KEY}' " if LOCAL in snippet else "curl -sS -f "
-        command = snippet.replace(LOCAL, url).replace("curl ", curl)
+    codes = [code for code in blocks(document, "sh") if "curl " in code]
+    assert codes
+    for code in codes:
+        # The local server of the README needs no key; this one does.
+        curl = f"curl -sS -f -H 'Authorization: Bearer {KEY}' " if LOCAL in code else "curl -sS -f "
+        command = code.replace(LOCAL, url).replace("curl ", curl)
         variables = os.environ | {"URL": url, "KEY": KEY}
         subprocess.run(["bash", "-e", "-c", command], env=variables, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_limits_are_those_in_the_docs():
+def test_limits_are_those_in_the_docs(url):
     numbers = f"{ANSWER_BYTES // vector_bytes(384, 'float32')}"
     base64 = f"{ANSWER_BYTES // vector_bytes(384, 'float32', base64=True):,}"
     text = (PROJECT / "docs/api.md").read_text(encoding="utf-8")
     assert f"of 384 dimensions {numbers} as" in text and f"{base64} in `encoding_format`" in text
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     assert f"{numbers} vectors of 384 numbers, {base64} in base64" in text
-    assert f"| texts a request | {Settings().max_texts:,} |" in text
-    assert f"| tokens a request | {Settings().max_tokens:,} |" in text
+    info = httpx.get(f"{url}info", headers={"Authorization": f"Bearer {KEY}"}).json()
+    for document in ("README.md", "docs/api.md"):
+        text = (PROJECT / document).read_text(encoding="utf-8")
+        assert f"| texts a request | {info['max_client_batch_size']:,} |" in text
+        assert f"| tokens a request | {info['max_batch_tokens']:,} |" in text

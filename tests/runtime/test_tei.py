@@ -1,13 +1,20 @@
-"""TEI's routes over HTTP: paths, fields, statuses and bodies, validated by TEI's own description."""
+"""TEI's routes over HTTP: paths, fields, statuses and bodies, checked against the facts of TEI's source."""
 
+import copy
 import json
 import tomllib
 
+import httpx
+import jsonschema
+import msgspec
 import numpy as np
 import pytest
 
-from tests.runtime.tei import validate
-from tests.support.tools import PROJECT
+from containers.tools import PROJECT
+from runtime.engine.heads import HEADS
+from runtime.http.routes import ROUTES
+from tests.runtime.conftest import make_handler, serving
+from tests.runtime.tei import VALIDATION, validate
 from tests.texts import LANGUAGES, ODD
 
 LONG = "word " * 600
@@ -77,13 +84,13 @@ class TestEmbed:
     @pytest.mark.parametrize("dimensions", [0, -1, 385, 10**30])
     def test_dimensions_out_of_range_are_an_error(self, http, dimensions):
         response = post(http, "/embed", inputs="First text", dimensions=dimensions)
-        assert response.status_code in (413, 422)
+        assert response.status_code in (VALIDATION, 422)
         validate(response)
 
     def test_a_long_text_is_an_error_with_its_length(self, http):
         response = post(http, "/embed", inputs=LONG)
         validate(response)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         assert response.json() == {
             "error": "Input validation error: `inputs` must have less than 512 tokens. Given: 602",
             "error_type": "Validation",
@@ -101,7 +108,7 @@ class TestEmbed:
         assert http.get("/info").json()["auto_truncate"] is True
         assert post(http, "/embed", inputs=LONG).status_code == 200
         assert post(http, "/embed", inputs=LONG, truncate=None).status_code == 200
-        assert post(http, "/embed", inputs=LONG, truncate=False).status_code == 413
+        assert post(http, "/embed", inputs=LONG, truncate=False).status_code == VALIDATION
 
     @pytest.mark.parametrize("inputs", [[], "", [""], ["a", ""], [[]], ["a", []]])
     def test_nothing_is_an_empty_error(self, http, inputs):
@@ -113,7 +120,7 @@ class TestEmbed:
     def test_an_unknown_prompt_is_an_error_that_lists_those_there_are(self, http):
         response = post(http, "/embed", inputs="a", prompt_name="nope")
         validate(response)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         assert "`query`, `passage`" in response.json()["error"]
 
     def test_a_token_that_does_not_exist(self, http):
@@ -182,6 +189,68 @@ class TestEmbed:
         }
 
 
+HEADERS = {
+    "content-type": "application/json",
+    "x-compute-type": "cpu",
+    **dict.fromkeys(["x-compute-time", "x-compute-characters", "x-compute-tokens", "x-total-time"], "1"),
+    **dict.fromkeys(["x-tokenization-time", "x-queue-time", "x-inference-time"], "1"),
+}
+
+
+class TestValidate:
+    """Answers that TEI would not give are refused."""
+
+    @staticmethod
+    def response(path="/embed", status=200, content="[[0.5]]", method="POST", **headers):
+        request = httpx.Request(method, f"http://localhost{path}")
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.Response(status, content=content, headers=HEADERS | headers, request=request)
+
+    def test_an_answer_as_teis_passes(self):
+        validate(self.response())
+        validate(self.response(status=400, content='{"error": "", "error_type": "Empty"}'))
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"content": "[0.5]"},
+            {"content": '[["a"]]'},
+            {"x_compute_type": "gpu"},
+            {"x_queue_time": "0.5"},
+            {"content_type": "text/plain"},
+            {"path": "/nope"},
+            {"path": "/info", "method": "POST"},
+            {"status": 500, "content": '{"error": "", "error_type": "Validation"}'},
+            {"status": 400, "content": '{"error": "", "error_type": "Validation"}'},
+            {"status": 400, "content": '{"error": ""}'},
+            {"status": 503, "content": '{"error": "", "error_type": "Unhealthy"}'},
+            {
+                "status": 415,
+                "content": '{"error": "Failed to parse the request body as JSON", "error_type": "Validation"}',
+            },
+            {"path": "/v1/embeddings", "status": 400, "content": '{"error": "", "error_type": "Validation"}'},
+        ],
+        ids=json.dumps,
+    )
+    def test_another_is_refused(self, answer):
+        with pytest.raises((AssertionError, jsonschema.ValidationError)):
+            validate(self.response(**answer))
+
+    @pytest.mark.parametrize(
+        "metrics",
+        [
+            '# TYPE te_request_count gauge\nte_request_count{method="single"} 1\n',
+            '# TYPE te_request_count counter\nte_request_count{method="one"} 1\n',
+            "# TYPE te_request_count counter\nte_request_count 1\n",
+            '# TYPE te_request_duration histogram\nte_request_duration_bucket{le="1"} 1\n'
+            'te_request_duration_bucket{le="+Inf"} 1\nte_request_duration_count 1\nte_request_duration_sum 1\n',
+        ],
+    )
+    def test_other_metrics_are_refused(self, metrics):
+        with pytest.raises(AssertionError):
+            validate(self.response("/metrics", content=metrics, method="GET", content_type="text/plain"))
+
+
 class TestVectors:
     """Against the original model, over HTTP."""
 
@@ -227,7 +296,7 @@ class TestPrecision:
 
     def test_int8_needs_unit_vectors(self, http):
         response = post(http, "/embed", inputs="a", precision="int8", normalize=False)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         assert "normalize" in response.json()["error"]
 
 
@@ -251,12 +320,12 @@ class TestEmbedAll:
         assert prompted == post(http, "/embed_all", inputs="query: text").json()
         assert len(post(http, "/embed_all", inputs=LONG, truncate=True).json()[0]) == 512
         validate(response := post(http, "/embed_all", inputs=LONG))
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
 
     def test_what_would_not_fit_is_refused_before_it_is_computed(self, http):
         response = post(http, "/embed_all", inputs=["word " * 500] * 5)
         validate(response)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         assert "the first 1 fit" in response.json()["error"]
         assert float(response.elapsed.total_seconds()) < 1
 
@@ -273,12 +342,12 @@ class TestSimilarity:
 
     def test_takes_parameters(self, http):
         inputs = {"source_sentence": "cat", "sentences": [LONG]}
-        assert post(http, "/similarity", inputs=inputs).status_code == 413
+        assert post(http, "/similarity", inputs=inputs).status_code == VALIDATION
         parameters = {"truncate": True, "truncation_direction": "Left", "prompt_name": "query"}
         response = post(http, "/similarity", inputs=inputs, parameters=parameters)
         validate(response)
         assert response.status_code == 200
-        assert post(http, "/similarity", inputs=inputs, parameters=None).status_code == 413
+        assert post(http, "/similarity", inputs=inputs, parameters=None).status_code == VALIDATION
 
     def test_no_sentences(self, http):
         response = post(http, "/similarity", inputs={"source_sentence": "cat", "sentences": []})
@@ -338,9 +407,9 @@ class TestTokens:
         assert (response.status_code, response.json()["error_type"]) == (400, "Empty")
 
     def test_what_is_too_much(self, http):
-        assert post(http, "/tokenize", inputs="a " * 70_000).status_code == 413
+        assert post(http, "/tokenize", inputs="a " * 70_000).status_code == VALIDATION
         response = post(http, "/tokenize", inputs=["a b c d " * 10_000] * 20)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         validate(response)
 
 
@@ -363,12 +432,50 @@ class TestModelHeads:
     def test_rerank_of_nothing(self, http):
         validate(response := http.post("/rerank", json={"query": "a", "texts": []}))
         assert response.status_code == 400
+        assert response.json() == {"error": "`texts` cannot be empty", "error_type": "Empty"}
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/embed", {"inputs": "a"}),
+            ("/embed_all", {"inputs": "a"}),
+            ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}),
+        ],
+    )
+    def test_a_model_for_another_task_does_not_embed(self, reranker, path, body):
+        response = reranker.post(path, json=body)
+        validate(response)
+        assert response.status_code == 424
+        assert response.json() == {"error": "Backend error: Model is not an embedding model", "error_type": "Backend"}
+
+    def test_a_model_for_another_task_on_openais_route(self, reranker):
+        response = reranker.post("/v1/embeddings", json={"input": "a"})
+        assert response.status_code == 424
+        assert response.json()["error"]["message"] == "Model is not an embedding model"
+
+    def test_a_model_for_another_task_tokenizes(self, reranker, http):
+        assert post(reranker, "/tokenize", inputs="a").json() == post(http, "/tokenize", inputs="a").json()
+
+    def test_each_task_with_a_head_has_routes_that_answer(self):
+        for task in HEADS:
+            functions = [route.function for route in ROUTES if route.task == task]
+            assert functions and all(functions)
+
+
+@pytest.fixture(scope="module")
+def reranker(engine):
+    """A client of a server whose manifest says that the model reranks."""
+    changed = copy.copy(engine)
+    changed.manifest = msgspec.structs.replace(engine.manifest, task="rerank")
+    with serving(make_handler(changed)) as url, httpx.Client(base_url=url) as client:
+        yield client
 
 
 class TestService:
     @pytest.mark.parametrize("path", ["/health", "/", "/ping"])
     def test_health(self, http, path):
         response = http.get(path)
+        validate(response)
         assert (response.status_code, response.content) == (200, b"")
 
     def test_info(self, http):
@@ -389,7 +496,8 @@ class TestService:
         post(http, "/embed", inputs=["a", "b"])
         post(http, "/embed", inputs="a")
         post(http, "/embed", inputs="")
-        families = {family.name: family for family in text_string_to_metric_families(http.get("/metrics").text)}
+        validate(response := http.get("/metrics"))
+        families = {family.name: family for family in text_string_to_metric_families(response.text)}
         samples = {(s.name, *s.labels.values()): s.value for family in families.values() for s in family.samples}
         assert samples["te_request_count_total", "batch"] == samples["te_request_count_total", "single"] == 1
         assert samples["te_embed_count_total",] == 3
@@ -412,26 +520,20 @@ class TestLimits:
         ]:
             response = http.post(path, json=body)
             validate(response)
-            assert response.status_code == 413
+            assert response.status_code == VALIDATION
             assert response.json()["error"] == "batch size 4 > maximum allowed batch size 3"
 
     def test_tokens(self, serve):
         http = serve(max_tokens=10)
         assert post(http, "/embed", inputs=["a", "a", "a"]).status_code == 200
         response = post(http, "/embed", inputs=["a", "a", "a", "a"])
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         assert "the 10 tokens that a request may have" in response.json()["error"]
-
-    def test_body(self, serve):
-        http = serve(max_body_bytes=100)
-        response = post(http, "/embed", inputs="a" * 100)
-        assert response.status_code == 413
-        assert "100 bytes" in response.json()["error"]
 
     def test_a_batch_whose_answer_would_not_fit_is_told_how_many_do(self, http):
         response = post(http, "/embed", inputs=["a"] * 1500)
         validate(response)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         fit = int(response.json()["error"].split(" fit,")[0].split()[-1])
         assert 900 < fit < 1500
         assert response.elapsed.total_seconds() < 0.5
@@ -453,19 +555,19 @@ class TestHugeTexts:
         ]:
             response = post(http, path, inputs=text, **options)
             validate(response)
-            assert response.status_code == 413
+            assert response.status_code == VALIDATION
             assert "characters" in response.json()["error"]
         assert post(http, "/embed", inputs=text, truncate=True).status_code == 200
         assert post(http, "/embed", inputs=text, truncate=True, truncation_direction="Left").status_code == 200
 
     def test_many_windows_are_refused_before_they_are_made(self, http):
         response = post(http, "/embed", inputs="word " * 60_000, long_texts="window", window_overlap=509)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         assert "tokens that a request may have" in response.json()["error"]
 
     def test_many_ids(self, http):
-        assert post(http, "/embed", inputs=[5] * 1_000_000).status_code == 413
-        assert post(http, "/decode", ids=[5] * 1_000_000).status_code == 413
+        assert post(http, "/embed", inputs=[5] * 1_000_000).status_code == VALIDATION
+        assert post(http, "/decode", ids=[5] * 1_000_000).status_code == VALIDATION
 
 
 class TestWindows:
@@ -498,12 +600,12 @@ class TestWindows:
         assert given == post(http, "/embed", inputs="short").json()
 
     def test_is_a_setting_too(self, serve):
-        http = serve(long_texts="window", window_overlap=10)
+        http = serve(long_texts="window")
         assert http.get("/info").json()["long_texts"] == "window"
         assert post(http, "/embed", inputs=LONG).status_code == 200
-        assert post(http, "/embed", inputs=LONG, truncate=False).status_code == 413
-        assert post(http, "/embed", inputs=LONG, long_texts="error").status_code == 413
-        assert post(http, "/embed_all", inputs=LONG).status_code == 413
+        assert post(http, "/embed", inputs=LONG, truncate=False).status_code == VALIDATION
+        assert post(http, "/embed", inputs=LONG, long_texts="error").status_code == VALIDATION
+        assert post(http, "/embed_all", inputs=LONG).status_code == VALIDATION
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -515,5 +617,5 @@ class TestWindows:
     )
     def test_what_cannot_be(self, http, options, message):
         response = post(http, "/embed", inputs=LONG, long_texts="window", **options)
-        assert response.status_code == 413
+        assert response.status_code == VALIDATION
         assert message in response.json()["error"]

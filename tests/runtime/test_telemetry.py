@@ -1,13 +1,21 @@
 """Log lines and metrics."""
 
 import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
+from containers.tools import PROJECT
+from runtime.aws import telemetry
 from runtime.aws.startup import load
 from runtime.settings import Settings
-from tests.runtime.conftest import make_application
+from tests.runtime.conftest import make_handler
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 EMF = {
@@ -56,8 +64,8 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def application(engine, lines):
-    return make_application(engine, lines=lines, function_name="embeddings")
+def handler(engine, lines):
+    return make_handler(engine, lines=lines, function_name="embeddings")
 
 
 def http(path: str, body: dict | None = None, method: str = "POST") -> dict:
@@ -81,8 +89,8 @@ def metrics(line: dict) -> dict[tuple, float]:
     return found
 
 
-def test_one_line_a_request(application, lines):
-    application(http("/embed", {"inputs": ["First text", "b"]}))
+def test_one_line_a_request(handler, lines):
+    handler(http("/embed", {"inputs": ["First text", "b"]}))
     (line,) = map(json.loads, lines)
     assert (line["level"], line["request_id"], line["route"], line["status"]) == ("INFO", "r-1", "/embed", 200)
     assert (line["texts"], line["tokens"], line["cold_start"]) == (2, 7, True)
@@ -105,9 +113,9 @@ def test_one_line_a_request(application, lines):
     assert found["Latency", "embeddings"] == line["ms"]["total"]
 
 
-def test_only_the_first_request_is_cold(application, lines):
+def test_only_the_first_request_is_cold(handler, lines):
     for _ in range(2):
-        application({"inputs": "a"})
+        handler({"inputs": "a"})
     second = json.loads(lines[1])
     assert (second["cold_start"], second["route"]) == (False, "invoke")
     assert not {"ColdStarts", "InitDuration"} & {name for name, *_ in metrics(second)}
@@ -133,52 +141,46 @@ def test_provisioned_concurrency_has_no_cold_starts(artifact, monkeypatch, capsy
         ({"inputs": 1}, "WARNING", "Validation"),
     ],
 )
-def test_errors_are_counted_by_type(application, lines, event, level, kind):
-    application(event)
+def test_errors_are_counted_by_type(handler, lines, event, level, kind):
+    handler(event)
     line = json.loads(lines[0])
     assert (line["level"], line["error_type"]) == (level, kind)
     found = metrics(line)
     assert found["Errors", "embeddings"] == found["Errors", "embeddings", kind] == 1
 
 
-def test_a_warm_up_is_no_request(application, lines):
-    application({"warm_up": {"hold_ms": 0}})
-    found = metrics(json.loads(lines[0]))
-    assert {name for name, _ in found} == {"ColdStarts", "InitDuration", "MemoryUsed"}
-
-
-def test_never_texts_or_keys(application, lines):
+def test_never_texts_or_keys(handler, lines):
     secret = "a secret text"
     request = http("/embed", {"inputs": [secret, 1]})
     request["headers"]["authorization"] = "Bearer secret-key"
-    application(request)
-    application(http("/v1/embeddings", {"input": secret, "user": "secret user"}))
-    application({"inputs": secret, "prompt_name": secret})
-    application(http(f"/{secret}"))
+    handler(request)
+    handler(http("/v1/embeddings", {"input": secret, "user": "secret user"}))
+    handler({"inputs": secret, "prompt_name": secret})
+    handler(http(f"/{secret}"))
     assert lines
     assert "secret" not in "".join(lines)
 
 
 def test_outside_of_lambda_there_are_no_metrics(engine, lines):
-    make_application(engine, lines=lines)({"inputs": "a"})
+    make_handler(engine, lines=lines)({"inputs": "a"})
     assert "_aws" not in json.loads(lines[0])
 
 
 def test_a_higher_level_keeps_the_metrics_only(engine, lines):
-    application = make_application(engine, lines=lines, function_name="embeddings", log_level="ERROR")
-    application({"inputs": "a"})
+    handler = make_handler(engine, lines=lines, function_name="embeddings", log_level="ERROR")
+    handler({"inputs": "a"})
     line = json.loads(lines[0])
     assert "message" not in line
     assert metrics(line)["Requests", "embeddings"] == 1
 
 
-def test_an_error_of_ours_is_a_500_without_details(application, lines, monkeypatch):
+def test_an_error_of_ours_is_a_500_without_details(handler, lines, monkeypatch):
     def fail(*_):
         raise RuntimeError("about a secret text")
 
-    monkeypatch.setattr(application.service.engine, "embed", fail)
+    monkeypatch.setattr(handler.application.service.engine, "embed", fail)
     for event in (http("/embed", {"inputs": "a"}), http("/v1/embeddings", {"input": "a"})):
-        result = application(event)
+        result = handler(event)
         assert result["statusCode"] == 500
         assert "r-1" in result["body"]
         assert "secret" not in result["body"]
@@ -188,4 +190,35 @@ def test_an_error_of_ours_is_a_500_without_details(application, lines, monkeypat
     assert request["status"] == 500
     assert "secret" not in "".join(lines)
     monkeypatch.undo()
-    assert application(http("/embed", {"inputs": "a"}))["statusCode"] == 200
+    assert handler(http("/embed", {"inputs": "a"}))["statusCode"] == 200
+
+
+def test_memory_is_what_the_kernel_says():
+    status = Path("/proc/self/status").read_text()
+    peak = int(re.search(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE)[1]) / 1024
+    assert telemetry.memory_megabytes() == pytest.approx(peak, rel=0.02)
+
+
+def test_memory_on_macos_is_counted_in_bytes(monkeypatch):
+    """getrusage(2) of macOS: "ru_maxrss: the maximum resident set size utilized (in bytes)"."""
+    monkeypatch.setattr(telemetry.sys, "platform", "darwin")
+    monkeypatch.setattr(telemetry, "getrusage", lambda who: SimpleNamespace(ru_maxrss=300 * 1024 * 1024))
+    assert telemetry.memory_megabytes() == 300
+
+
+def test_time_since_the_start_of_the_process():
+    code = "from runtime.aws.telemetry import process_seconds; print(process_seconds())"
+    start = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-c", f"import time; time.sleep(0.3); {code}"], cwd=PROJECT, capture_output=True, check=True
+    )
+    # The kernel counts the start in hundredths of a second.
+    assert 0.3 <= float(result.stdout) <= time.monotonic() - start + 0.02
+
+
+def test_without_proc_time_is_counted_from_the_import(monkeypatch, tmp_path):
+    monkeypatch.setattr(telemetry, "PROCESS_FILE", str(tmp_path / "nothing"))
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    before = telemetry.process_seconds()
+    time.sleep(0.02)
+    assert 0 < before <= telemetry.process_seconds() - 0.02

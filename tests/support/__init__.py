@@ -1,6 +1,5 @@
-"""What the container and end-to-end tests stand on: a container engine, the Lambda runtime interface emulator, an
-emulated AWS and the CDK CLI; and emulated CPUs, for the parity tests.
+"""Test equipment: an emulated AWS and the CDK CLI for the end-to-end tests, emulated CPUs for the tests of vectors, a browser
+for the documentation page. The package ``containers`` has podman, the image and the Lambda emulator.
 
-``python -m tests.support.setup`` installs it on a Debian machine with nothing but Python; what it downloads goes to
-``build/tools``. Nothing here is needed to use or deploy the project.
+``python -m tests.support.setup`` installs it on a Debian machine with nothing but Python. Downloads go to ``build/tools``.
 """

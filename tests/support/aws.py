@@ -1,4 +1,4 @@
-"""An AWS account that lives as long as the tests: ministack, with podman to run the functions' images."""
+"""An emulated AWS account for the time of the tests: ministack, with podman to run the functions' images."""
 
 import os
 import shutil
@@ -13,18 +13,24 @@ import boto3
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from . import emulator, engine
-from .tools import PROJECT, TOOLS, ToolError, free_port, is_running, run, say, start, stop, tail, wait_until
+from containers import emulator, podman
+from containers.tools import PROJECT, TOOLS, ToolError, run, say, tail, wait_until
+
+from .processes import free_port, is_running, start, stop
 
 _VENV = TOOLS / "ministack"
 _REQUIREMENTS = Path(__file__).with_name("ministack-requirements.txt")
 _LAUNCHER = Path(__file__).with_name("ministack_launcher.py")
 _INSTANCE = "serverless-embeddings"
-"""Marks the containers that the emulated account starts, followed by the process id of the tests."""
+"""Label of the containers that the emulated account starts; the process id of the tests follows it."""
 
 
 def ensure() -> None:
-    """Installs ministack into an environment of its own: its packages and the project's do not go together."""
+    """Install ministack into its own virtual environment, since its packages conflict with the project's.
+
+    Raises:
+        ToolError: it could not be installed.
+    """
     installed = _VENV / _REQUIREMENTS.name
     if installed.exists() and installed.read_text() == _REQUIREMENTS.read_text():
         return
@@ -37,16 +43,16 @@ def ensure() -> None:
 class EmulatedAws:
     """The account; a context manager. IAM policies and signatures are enforced as on AWS.
 
-    The emulator listens on all addresses of the machine while it runs, since functions in containers call it.
+    The emulator listens on all addresses of the machine, since functions in containers call it.
     """
 
     region = "us-east-1"
 
     def __init__(self) -> None:
-        # Of this process alone, so that the images of tests that run side by side have different names.
+        # Unique to this process, so that tests that run at the same time name their images differently.
         self.account = f"{os.getpid():012d}"
         self.owner = Credentials(self.account, "any")
-        """Credentials of the account's owner, whose access key ministack knows by the account's number."""
+        """Credentials of the account's owner; ministack takes the account's number as the access key."""
         self._instance = f"{_INSTANCE}-{os.getpid()}"
 
     def __enter__(self) -> "EmulatedAws":
@@ -71,7 +77,7 @@ class EmulatedAws:
         socket = folder / "podman.sock"
         self._engine_api = f"unix://{socket}"
         command = ["podman", "system", "service", "--time=0", self._engine_api]
-        return start(command, log=folder / "podman.log", env=engine.environment())
+        return start(command, log=folder / "podman.log", env=podman.environment())
 
     def _start_ministack(self, folder: Path) -> subprocess.Popen:
         port = free_port()
@@ -79,8 +85,8 @@ class EmulatedAws:
         self._log = folder / "ministack.log"
         options = [
             f"--volume={emulator.EMULATOR}:{emulator.EMULATOR_IN_IMAGE}:ro",
-            # Where functions find this account; podman's API does not know Docker's word for it, host-gateway.
-            f"--add-host=host.docker.internal:{engine.host_address()}",
+            # Functions call this account at this address; podman's API does not know Docker's name for it, host-gateway.
+            f"--add-host=host.docker.internal:{podman.host_address()}",
             "--read-only",
             "--tmpfs=/tmp:rw,size=512m,mode=1777",
         ]
@@ -110,12 +116,12 @@ class EmulatedAws:
             return False
 
     def recent_log(self) -> str:
-        """The end of the emulator's log, for the message of a failure."""
+        """Return the end of the emulator's log, to put into an error message."""
         return f"emulated AWS, last lines of its log:\n{tail(self._log.read_text(errors='replace'), 40)}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables with which the AWS SDKs and the CDK CLI use this account as its owner, and no other."""
+        """The environment variables with which the AWS SDKs and the CDK CLI use this account, and no other, as its owner."""
         return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -130,7 +136,7 @@ class EmulatedAws:
         }
 
     def client(self, service: str, credentials: Credentials | None = None):
-        """A boto3 client of this account that does not retry, for its owner or somebody else."""
+        """Return a boto3 client of this account that does not retry, with the owner's credentials or others."""
         credentials = credentials or self.owner
         return boto3.client(
             service,
@@ -142,18 +148,18 @@ class EmulatedAws:
         )
 
     def end_environments(self) -> None:
-        """Ends all execution environments, as AWS does whenever it likes: every function's next invocation starts cold."""
+        """End all execution environments, as AWS may at any time: every function's next invocation starts cold."""
         _remove_containers(self._instance)
 
     def address(self, url: str) -> str:
-        """Where a Function URL is reached: no name server knows its host here, so the emulator takes its id in the path."""
+        """Return the address that reaches a Function URL: its host does not resolve here, so the emulator takes its id in the path."""
         host, _, path = url.removeprefix("https://").partition("/")
         return f"{self.endpoint}/_aws/lambda-url/{host.split('.')[0]}/{path}"
 
 
 def _remove_leftovers() -> None:
-    """Containers of tests that were killed."""
-    listing = engine.podman("ps", "--all", "--format", '{{index .Labels "ministack.instance"}}')
+    """Remove the containers of tests that were killed."""
+    listing = podman.run("ps", "--all", "--format", '{{index .Labels "ministack.instance"}}')
     for instance in set(listing.split()):
         name = instance.split(":")[0]
         if name.startswith(f"{_INSTANCE}-") and not is_running(int(name.rsplit("-", 1)[1])):
@@ -162,17 +168,17 @@ def _remove_leftovers() -> None:
 
 def _remove_containers(instance: str) -> None:
     template = '{{.ID}} {{index .Labels "ministack.instance"}}'
-    lines = [line.split() for line in engine.podman("ps", "--all", "--format", template).splitlines()]
+    lines = [line.split() for line in podman.run("ps", "--all", "--format", template).splitlines()]
     names = [words[0] for words in lines if len(words) == 2 and words[1].startswith(f"{instance}:")]
     if names:
-        engine.podman("rm", "--force", "--time=0", *names)
+        podman.run("rm", "--force", "--time=0", *names)
 
 
 def _untag_images(account: str) -> None:
-    """Takes the names from the images that the CDK made for this account. Their layers stay, for the next build."""
-    lines = engine.podman("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
+    """Remove the names of the images that the CDK made for this account. Their layers stay for the next build."""
+    lines = podman.run("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
     images = [line.split() for line in lines]
     ours = {image for image, name in images if name.startswith(f"{account}.dkr.ecr.")}
     names = [name for image, name in images if image in ours and (account in name or "/cdkasset-" in name)]
     if names:
-        engine.podman("rmi", "--no-prune", *names)
+        podman.run("rmi", "--no-prune", *names)

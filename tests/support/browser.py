@@ -4,16 +4,16 @@ import os
 import shutil
 from pathlib import Path
 
-from .tools import ToolError, run, say
+from containers.tools import ToolError, run, say
 
 PACKAGE = "chromium"
 
 
 def ensure() -> Path:
-    """The browser's executable, installed if need be.
+    """Return the path of the browser's executable, after installing the browser if it is missing.
 
     Raises:
-        ToolError: it is not there and cannot be installed.
+        ToolError: it is missing and cannot be installed.
     """
     if not shutil.which(PACKAGE):
         if os.geteuid() != 0 or not shutil.which("apt-get"):

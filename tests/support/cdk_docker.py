@@ -1,6 +1,6 @@
-"""What the CDK CLI runs as ``docker``: podman, with the emulated account's registry in the place of ECR.
+"""The command that the CDK CLI runs as ``docker``: podman, with the emulated account's registry in place of ECR.
 
-The registry is found at ``AWS_ENDPOINT_URL``. On AWS an image is pushed to <account>.dkr.ecr.<region>.amazonaws.com; the
+The registry's address is ``AWS_ENDPOINT_URL``. On AWS an image is pushed to <account>.dkr.ecr.<region>.amazonaws.com; the
 emulated registry is the emulator's own port, without TLS.
 """
 
@@ -9,16 +9,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import engine, image
+from containers import image, podman
 
 
 def translate(arguments: list[str], registry: str, secrets: list[str]) -> list[str]:
-    """The podman command for a docker command of the CDK.
+    """Translate a docker command of the CDK into the podman command.
 
     Args:
         arguments: The docker command, without ``docker``.
         registry: Host and port of the emulated registry.
-        secrets: More options of a build.
+        secrets: Options that are added to a build.
     """
     match arguments:
         case ["login", *_]:
@@ -32,11 +32,11 @@ def translate(arguments: list[str], registry: str, secrets: list[str]) -> list[s
 
 
 def main() -> int:
-    """Runs the command; returns its exit status."""
+    """Run the command and return its exit status."""
     registry = os.environ["AWS_ENDPOINT_URL"].split("://", 1)[1]
     with tempfile.TemporaryDirectory() as folder:
         command = translate(sys.argv[1:], registry, image.build_secrets(Path(folder)))
-        return os.spawnvpe(os.P_WAIT, "podman", ["podman", *command], engine.environment())
+        return os.spawnvpe(os.P_WAIT, "podman", ["podman", *command], podman.environment())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The vectors of some texts, as a process that needs nothing but the runtime's packages, so that it runs on an emulated CPU.
+"""Embeds texts in a process that needs only the runtime's packages, so that it runs on an emulated CPU.
 
     python -m tests.support.embed ARTIFACT THREADS
 
 reads a JSON list of texts from standard input and writes float32 [texts, dimensions] to standard output, in numpy's format.
-Texts are truncated to what the model reads.
+Texts are truncated to the model's limit.
 """
 
 import io
@@ -17,7 +17,7 @@ from runtime.engine.engine import Engine
 
 
 def embed_texts(engine: Engine, texts: list[str]) -> np.ndarray:
-    """Normalized vectors, one text after the other."""
+    """Embed one text after the other: float32 [texts, dimensions], normalized."""
     room = engine.manifest.max_tokens - engine.num_special_tokens
     ids = [engine.with_special_tokens(engine.tokenize(text)[:room]) for text in texts]
     return np.stack([engine.embed(each) for each in ids])

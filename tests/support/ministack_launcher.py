@@ -1,4 +1,4 @@
-"""Starts ministack with what this project needs to behave as AWS does. Runs in ministack's own environment, not ours.
+"""Starts ministack with corrections where it does not behave as AWS does. Runs in ministack's virtual environment.
 
 Each function here replaces one of ministack's, and says what AWS does.
 """
@@ -18,7 +18,7 @@ ONE_VCPU_MB = 1769
 
 
 def replaces(place, name):
-    """Puts the decorated function where another one is, in a module or a dictionary; it gets that one first."""
+    """Replace a function of a module or a dictionary by the decorated one, which gets the original as its first argument."""
     place = place if isinstance(place, dict) else vars(place)
 
     def put(function):
@@ -40,8 +40,8 @@ def describe_images(original, data):
 
 @replaces(iam_actions, "extract_resource_arn")
 def extract_resource_arn(original, service, method, path, headers, body, query_params, region, account_id):
-    """AWS authorizes ecr:DescribeRepositories on the repositories that the request names; ministack on ``*``, which the
-    CDK's publishing role may not touch."""
+    """AWS authorizes ecr:DescribeRepositories on the repositories that the request names; ministack on ``*``, for which the
+    CDK's publishing role has no permission."""
     if service == "ecr":
         names = json.loads(body or b"{}").get("repositoryNames") or []
         if len(names) == 1:
@@ -51,14 +51,14 @@ def extract_resource_arn(original, service, method, path, headers, body, query_p
 
 @replaces(app, "pin_request_origin")
 def pin_request_origin(original, source_ip, secure_transport):
-    """Requests reach AWS through TLS, and the CDK's bucket policy denies any others; here they do not leave the machine."""
+    """Mark requests as sent through TLS, since the CDK's bucket policy denies others; here they do not leave the machine."""
     original(source_ip, True)
 
 
 @replaces(provisioners, "_cw_metric_alarm_record")
 def metric_alarm(original, name, properties):
     """AWS evaluates alarms on metric math; ministack refuses them. Here they exist, with their actions and thresholds, and
-    watch a metric that nobody writes."""
+    watch a metric that has no data."""
     if properties.get("Metrics"):
         properties = properties | {"Metrics": None, "Namespace": "MetricMath", "MetricName": name}
     return original(name, properties)
@@ -69,7 +69,7 @@ function_resource = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
 
 @replaces(function_resource, "create")
 def create_function(original, logical_id, properties, stack_name):
-    """CloudFormation on AWS reserves the concurrency that a function asks for; ministack's forgets it."""
+    """CloudFormation on AWS reserves the concurrency that a template sets; ministack's ignores it."""
     return reserve(original(logical_id, properties, stack_name), properties)
 
 
@@ -80,7 +80,7 @@ def update_function(original, physical_id, old_properties, properties, *stack):
 
 
 def reserve(created, properties):
-    """Reserves what a template asks for; ``created`` is the function's name and attributes, and is returned."""
+    """Reserve the concurrency that a template sets. ``created``, the function's name and attributes, is returned."""
     reserved = properties.get("ReservedConcurrentExecutions")
     lambda_svc._functions[created[0]]["concurrency"] = None if reserved is None else int(reserved)
     return created
@@ -88,7 +88,7 @@ def reserve(created, properties):
 
 @replaces(lambda_svc, "_reserved_concurrency")
 def reserved_concurrency(original, record, config):
-    """On AWS all versions of a function share what is reserved for it; ministack finds it at $LATEST only."""
+    """On AWS all versions of a function share its reserved concurrency; ministack finds it at $LATEST only."""
     return original(lambda_svc._functions.get(config["FunctionName"]) or record, config)
 
 
@@ -97,8 +97,8 @@ secret_resource = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
 
 @replaces(secret_resource, "create")
 def create_secret(original, logical_id, properties, stack_name):
-    """On AWS ``Ref`` of a secret is its ARN, which policies name; ministack's is the secret's name. And it puts punctuation
-    into a generated secret that is to have none."""
+    """On AWS ``Ref`` of a secret is its ARN, which policies name; ministack's is the secret's name. It also puts punctuation
+    into a generated secret that excludes it."""
     generated = properties.get("GenerateSecretString") or {}
     if generated.get("ExcludePunctuation"):
         properties = properties | {"GenerateSecretString": generated | {"ExcludeCharacters": string.punctuation}}
@@ -120,7 +120,7 @@ def delete_secret(original, arn, properties):
 
 
 def secret_name(arn):
-    """The name by which ministack keeps a secret."""
+    """Return the name under which ministack keeps a secret."""
     name, _ = secretsmanager._resolve(arn)
     return name
 
@@ -130,15 +130,15 @@ starting = threading.local()
 
 @replaces(lambda_svc, "_spawn_lambda_container_impl")
 def spawn_lambda_container(original, config, *arguments):
-    """AWS gives an execution environment the memory that its function asks for, and CPU in proportion; ministack knows one
-    set of limits for all functions."""
+    """AWS gives an execution environment the memory of its function, and CPU in proportion; ministack has one set of limits
+    for all functions."""
     starting.memory_mb = int(config.get("MemorySize", 128))
     return original(config, *arguments)
 
 
 @replaces(lambda_svc, "_parse_docker_flags")
 def container_options(original, flags):
-    """The limits of the environment that is being started, besides those that ministack reads from its setting."""
+    """Add the limits of the environment that is being started to those that ministack reads from its settings."""
     cpus = min(starting.memory_mb / ONE_VCPU_MB, os.cpu_count() or 1)
     return original(flags) | {
         "mem_limit": f"{starting.memory_mb}m",

@@ -1,9 +1,9 @@
-"""Other CPUs, emulated: the runtime on an x86 CPU without VNNI, or on Arm.
+"""Runs the runtime on emulated CPUs: x86 without VNNI, and Arm.
 
-qemu's user mode emulates a process, not a machine: what the process opens are this machine's own files. x86 CPUs run this
+qemu's user mode emulates a process, not a machine: the process opens this machine's files. x86 CPUs run this
 Python with its packages; Arm gets a Debian root and the runtime's packages for arm64. Both come from Debian 13, since
-onnxruntime for Arm crashes in Debian 12's qemu 7.2. Everything lies in ``build/tools``: nothing is installed in the system, and
-an emulated process sees no registration (binfmt) or privilege that a plain one would not.
+onnxruntime for Arm crashes in Debian 12's qemu 7.2. Everything lies in ``build/tools``; nothing is installed in the system,
+and no binfmt registration or privilege is needed.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .tools import PROJECT, TOOLS, ToolError, run, say, tail
+from containers.tools import PROJECT, TOOLS, ToolError, run, say, tail
 
 CPUS = {"Haswell": "x86_64", "EPYC-Rome": "x86_64", "neoverse-n1": "aarch64"}
-"""qemu's names of the CPUs, and the architecture of each. Haswell and Zen 2 have AVX2 and no VNNI; Lambda's fleet for x86 has
-such CPUs. Neoverse N1 is AWS Graviton2, which Lambda runs arm64 functions on."""
+"""qemu's names of the CPUs, and the architecture of each. Haswell and Zen 2 have AVX2 but no VNNI; Lambda's x86 fleet has such
+CPUs. Neoverse N1 is AWS Graviton2, on which Lambda runs arm64 functions."""
 
 _SUITE = "trixie"
 _PYTHON = "3.13"
-"""The suite's Python: the one that the runtime image has, too."""
+"""The suite's Python, the same as the runtime image's."""
 _ROOT_PACKAGES = (f"python{_PYTHON}", "libstdc++6")
 _QEMU_PACKAGE = "qemu-user:amd64"
 _REQUIREMENTS = PROJECT / "runtime" / "requirements.txt"
@@ -36,7 +36,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def unavailable() -> str | None:
-    """Why no CPU can be emulated on this machine; None if it can be."""
+    """Return the reason why CPUs cannot be emulated on this machine, or None if they can."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return f"emulated CPUs need Linux on x86_64, not {platform.system()} on {platform.machine()}"
     if not _KEYRING.exists() or not all(map(shutil.which, ("apt-get", "dpkg-deb"))):
@@ -45,10 +45,11 @@ def unavailable() -> str | None:
 
 
 def ensure() -> Path:
-    """The folder with qemu, the root and the packages; downloads 90 MB of Debian and 40 MB of Python packages if need be.
+    """Return the folder with qemu, the arm64 root and the packages. The first call downloads 90 MB of Debian packages and 40 MB
+    of Python packages.
 
     Raises:
-        ToolError: something could not be fetched.
+        ToolError: a download failed.
     """
     wanted = "\n".join([_SUITE, *_ROOT_PACKAGES, _QEMU_PACKAGE, _REQUIREMENTS.read_text()])
     folder = TOOLS / f"qemu-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
@@ -64,11 +65,11 @@ def ensure() -> Path:
 
 
 def embed(artifact: Path, texts: Sequence[str], cpu: str | None = None, threads: int = 1) -> np.ndarray:
-    """What ``runtime.engine.engine`` makes of ``texts``, in a process of its own: float32 [texts, dimensions].
+    """Embed ``texts`` with ``runtime.engine.engine`` in a separate process: float32 [texts, dimensions], normalized.
 
     Args:
         artifact: folder of the artifact.
-        cpu: one of :data:`CPUS`, or None for this machine's own.
+        cpu: one of :data:`CPUS`, or None for this machine's CPU.
         threads: threads to compute with.
 
     Raises:
@@ -86,7 +87,7 @@ def embed(artifact: Path, texts: Sequence[str], cpu: str | None = None, threads:
             root = folder / "root"
             command += ["-L", root, root / f"usr/bin/python{_PYTHON}", *script]
             packages = [str(folder / "packages")]
-    # Not this machine's whole environment: OPENBLAS_CORETYPE, for one, may ask for instructions that the CPU does not have.
+    # Only these variables: others of this machine, such as OPENBLAS_CORETYPE, may ask for instructions that the CPU lacks.
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(packages)}
     done = subprocess.run(
         [str(word) for word in command], input=json.dumps(texts).encode(), capture_output=True, env=env, cwd=PROJECT
@@ -98,7 +99,7 @@ def embed(artifact: Path, texts: Sequence[str], cpu: str | None = None, threads:
 
 
 def _unpack_debian_packages(folder: Path, state: Path) -> None:
-    """Puts qemu into ``folder``/qemu and an arm64 root into ``folder``/root, by an apt whose state is all in ``state``."""
+    """Put qemu into ``folder``/qemu and an arm64 root into ``folder``/root, with an apt that keeps all its state in ``state``."""
     for path in ("lists/partial", "cache/archives/partial"):
         (state / path).mkdir(parents=True)
     (state / "status").touch()
@@ -130,7 +131,7 @@ def _unpack_debian_packages(folder: Path, state: Path) -> None:
 
 
 def _mirror() -> str:
-    """Where this machine gets Debian from: the archive that its own suite's packages come from."""
+    """Return the URL of the Debian archive that this machine's packages come from."""
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     targets = run(
         ["apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]

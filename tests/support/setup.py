@@ -1,27 +1,29 @@
-"""Installs what the container tests (``container``) or the end-to-end tests (``e2e``, the default) need.
+"""Installs the needs of the container tests (``container``) or of the end-to-end tests (``e2e``, the default).
 
     python -m tests.support.setup [container|e2e]
 
-What is there already is left alone, so that a second run takes about a second.
+It installs only what is missing, so a second run takes about a second.
 """
 
 import sys
 
-from . import aws, base_image, cdk, emulator, engine
-from .tools import ToolError
+from containers import base_image, emulator, podman
+from containers.tools import ToolError
+
+from . import aws, cdk
 
 
 def main(level: str = "e2e") -> None:
-    """Installs everything for the tests of this level.
+    """Install everything for the tests of this level.
 
     Raises:
         ToolError: something could not be installed.
     """
     if level not in ("container", "e2e"):
-        raise ToolError(f"{level!r} is not a level of tests with containers: container or e2e")
-    engine.install()
+        raise ToolError(f"{level!r} is not a level of tests with containers; allowed: container, e2e")
+    podman.install()
     base_image.ensure()
-    engine.configure(base_image.LOCAL)
+    podman.configure(base_image.LOCAL)
     emulator.ensure()
     if level == "e2e":
         aws.ensure()

@@ -1,8 +1,8 @@
 """Pooling: from the vectors of a text's tokens to the vector of the text.
 
-The modes are sentence-transformers' own, with its formulas
-(https://github.com/UKPLab/sentence-transformers, ``sentence_transformer/modules/pooling.py``). A text is never padded here, so
-no mask is needed.
+The modes and their formulas are those of sentence-transformers
+(https://github.com/UKPLab/sentence-transformers, ``sentence_transformer/modules/pooling.py``). Texts are never padded, so no
+mask is needed.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ MODES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "weightedmean": _weighted_mean,
     "lasttoken": lambda vectors: vectors[-1],
 }
-"""Each takes float32 of shape [tokens, hidden] and gives float32 of shape [hidden]."""
+"""By name; each turns float32 [tokens, hidden] into float32 [hidden]."""
 
 
 def pool(vectors: np.ndarray, modes: Sequence[str]) -> np.ndarray:
-    """Pool token vectors [tokens, hidden] by each of ``modes``; the results stand one after the other, float32."""
+    """Pool token vectors [tokens, hidden] by each of ``modes`` and concatenate the results: float32."""
     if len(modes) == 1:
         return MODES[modes[0]](vectors)
     return np.concatenate([MODES[mode](vectors) for mode in modes])

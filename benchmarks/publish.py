@@ -1,0 +1,83 @@
+"""Writes the committed results into docs/performance.md and the README, each between its markers:
+
+python -m benchmarks.publish
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from containers.tools import PROJECT
+
+from . import RESULTS
+from .cost import COLD_SHARE, OPENAI_USD, VCPU_MB
+from .peers import BALANCED, FP32, INT8, TORCH
+
+PERFORMANCE = PROJECT / "docs" / "performance.md"
+README = PROJECT / "README.md"
+RIVALS = ("OpenVINO bf16", INT8, FP32, TORCH)
+"""The peers that the README names for a text of 512 tokens."""
+
+
+def sections() -> dict[Path, dict[str, str]]:
+    """Return the text of each marked section, by document and name."""
+    results, cost, fidelity = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("bench", "cost", "sts"))
+    return {
+        PERFORMANCE: {
+            name: f"{(RESULTS / text).read_text()}\n![{name}](../benchmarks/results/{plot})\n"
+            for name, text, plot in (("speed", "bench.md", "latency.svg"), ("cost", "cost.md", "cost.svg"))
+        },
+        README: {"figures": figures(results, cost, fidelity)},
+    }
+
+
+def figures(results: dict, cost: list[dict], fidelity: dict) -> str:
+    """Return the README's table: the main figures of ``bench.json``, ``cost.json`` and ``sts.json``."""
+    return "\n".join(_figure_rows(results, cost, fidelity)) + "\n"
+
+
+def _figure_rows(results: dict, cost: list[dict], fidelity: dict) -> Iterator[str]:
+    warm, cold = results["warm"]["1"], results["cold"]["processes"]
+    ours, plain = cold["ours"]["warm"], cold["plain"]["warm"]
+    container = results["cold"]["container"]
+    rivals = "; ".join(f"{peer} {warm[peer]['512']:.0f} ms" for peer in RIVALS if isinstance(warm[peer], dict))
+    price = next(row for row in cost if (row["architecture"], row["memory_mb"]) == ("x86_64", VCPU_MB))
+    (near,) = (row for row in fidelity["precisions"] if row["precision"] == "balanced")
+    yield f"| {results['date']}, {results['machine']['cpu']}, one CPU | this project | for comparison |"
+    yield "|---|---:|---|"
+    yield f"| process start to first vector, CPU time | {ours['cpu_ms']:.0f} ms | plain onnxruntime int8 build {plain['cpu_ms']:.0f} ms |"
+    if container and "dropped" in container:
+        yield f"| cold start of the image, nothing cached | {container['dropped']['first_answer_ms']:.0f} ms | page cache warm {container['warm']['first_answer_ms']:.0f} ms |"
+    yield f"| a text of 512 tokens, warm | {warm[BALANCED]['512']:.0f} ms | {rivals} |"
+    yield f"| peak memory at 512 tokens | {ours['peak_mb']:.0f} MB | plain onnxruntime int8 build {plain['peak_mb']:.0f} MB |"
+    yield f"| a million tokens in requests of 512, {COLD_SHARE:.0%} cold | ${price['usd_per_million_tokens']:.4f} | OpenAI text-embedding-3-small ${OPENAI_USD:.4f} |"
+    yield f"| mean cosine with the fp32 model, {len(fidelity['languages'])} languages | {near['cosine_mean']:.5f} | least of all texts {near['cosine_min']:.5f} |"
+    if container and "image_mb" in container:
+        yield f"| image | {container['image_mb']:.0f} MB | read before the first answer {container['image_read_mb']:.0f} MB |"
+
+
+def replace(document: str, name: str, text: str) -> str:
+    """Return ``document`` with ``text`` between its markers ``<!-- name -->`` and ``<!-- end of name -->``.
+
+    Raises:
+        ValueError: the document does not have these markers exactly once.
+    """
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+    replaced, count = re.subn(pattern, lambda found: f"{found[1]}{text}{found[2]}", document, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"the markers of {name!r} are there {count} times in place of once")
+    return replaced
+
+
+def main() -> None:
+    """Write all documents."""
+    for path, texts in sections().items():
+        document = path.read_text(encoding="utf-8")
+        for name, text in texts.items():
+            document = replace(document, name, text)
+        path.write_text(document, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Checkpoints in a local folder."""
+
+import hashlib
+from pathlib import Path
+
+from configuration.groups import ModelSettings
+
+from .checkpoint import Checkpoint, check_folder
+
+
+def fetch(settings: ModelSettings) -> Checkpoint:
+    """The checkpoint in the folder ``settings.model``.
+
+    Raises:
+        CheckpointError: the folder holds no checkpoint.
+    """
+    folder = _folder(settings)
+    return Checkpoint(folder, folder.name, "folder", f"sha256:{_content_hash(folder)[:16]}")
+
+
+def fingerprint(settings: ModelSettings) -> str:
+    """SHA-256 of the names and contents of the folder's files, in hexadecimal.
+
+    Raises:
+        CheckpointError: the folder holds no checkpoint.
+    """
+    return _content_hash(_folder(settings))
+
+
+def _folder(settings: ModelSettings) -> Path:
+    return check_folder(Path(settings.model).expanduser())
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder)}\0{content}\n".encode())
+    return digest.hexdigest()

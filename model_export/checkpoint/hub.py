@@ -1,0 +1,79 @@
+"""Checkpoints on the Hugging Face Hub."""
+
+import os
+from pathlib import Path
+
+from configuration.groups import EMBEDDED, ModelSettings
+
+from ..errors import CheckpointError
+from ..progress import step
+from .checkpoint import Checkpoint, check_folder
+
+OTHER_WAYS = f"Two other ways: the path of a folder that holds the checkpoint, or {EMBEDDED!r}, which needs no Hub."
+
+
+def fingerprint(settings: ModelSettings) -> str:
+    """The id, with the branch, tag or commit that the settings name."""
+    return settings.model
+
+
+def fetch(settings: ModelSettings) -> Checkpoint:
+    """Download the checkpoint, or take it from the Hub client's cache.
+
+    Raises:
+        CheckpointError: the Hub cannot be reached, has no such model or revision, or refuses access.
+    """
+    import requests
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    model, revision = settings.name, settings.revision
+    at = f" at revision {revision!r}" if revision else ""
+    try:
+        with step(f"fetching {model}{at} from the Hugging Face Hub"):
+            info = HfApi().model_info(model, revision=revision)
+            files = _wanted([sibling.rfilename for sibling in info.siblings])
+            folder = snapshot_download(model, revision=info.sha, allow_patterns=files)
+    except HFValidationError as error:
+        raise CheckpointError(f"model: {model!r} is not a Hub id ({error}). {OTHER_WAYS}") from error
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{model}: its owner must grant you access first; then set HF_TOKEN. {OTHER_WAYS}"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{model}: the Hub has no revision {revision!r} of it") from error
+    except RepositoryNotFoundError as error:
+        private = (
+            "is your HF_TOKEN allowed to read it?" if os.environ.get("HF_TOKEN") else "if it is private, set HF_TOKEN."
+        )
+        raise CheckpointError(f"{model}: the Hub has no such model; {private} {OTHER_WAYS}") from error
+    except (LocalEntryNotFoundError, requests.ConnectionError, requests.Timeout) as error:
+        raise CheckpointError(
+            f"{model}: the Hugging Face Hub cannot be reached ({_root(error)}). {OTHER_WAYS}"
+        ) from error
+    except HfHubHTTPError as error:
+        raise CheckpointError(f"{model}: the Hugging Face Hub answered {error}. {OTHER_WAYS}") from error
+    return Checkpoint(check_folder(Path(folder)), model, "hub", info.sha)
+
+
+def _wanted(files: list[str]) -> list[str]:
+    """The files of a repository that an export reads: weights in one format, and no other library's."""
+    weights = [file for file in files if file.endswith(".safetensors") and "/" not in file]
+    weights = weights or [file for file in files if file.startswith("pytorch_model") and file.endswith(".bin")]
+    texts = (".json", ".txt", ".model", ".py")
+    others = [file for file in files if file.endswith(texts) and not file.startswith(("onnx/", "openvino/"))]
+    return weights + others
+
+
+def _root(error: BaseException) -> str:
+    """The error at the end of the chain, which says what happened on the network."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return f"{type(error).__name__}: {error}"

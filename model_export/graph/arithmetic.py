@@ -1,0 +1,67 @@
+"""The interface of a precision, and the arithmetic that they all start from: fp32."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .encoder import Encoder, Linear
+from .quantize import Quantized
+from .writer import Writer
+
+Source = str | Quantized
+"""The input of a linear layer: the name of a float32 value of the graph, or a quantized one."""
+
+Activations = Callable[[Encoder], Sequence[np.ndarray]]
+"""Runs an encoder on calibration texts. Returns the inputs of each attention and each feed-forward network in turn, for all
+tokens of the texts: float32 [tokens, hidden]."""
+
+
+class Arithmetic:
+    """Writes the operations whose arithmetic a precision chooses. This class computes in fp32; a subclass overrides methods.
+
+    One instance writes one graph. Values that it takes and returns are names of float32 values [1, tokens, width] of the graph.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+
+    def look_up(self, name: str, table: np.ndarray, ids: str) -> str:
+        """Rows ``ids`` [1, tokens] of ``table`` [rows, width]."""
+        return self.writer.node("Gather", self.writer.constant(name, table), ids)
+
+    def to_source(self, value: str, below: float | None = None) -> Source:
+        """Prepare ``value`` as input of linear layers.
+
+        ``below``: the most that it goes below zero, if that is known to be little.
+        """
+        return value
+
+    def context_to_source(self, value: str) -> Source:
+        """The same for the result of an attention: means of values, which vary less from token to token than others."""
+        return value
+
+    def multiply(self, name: str, linear: Linear, source: Source) -> str:
+        """The output of a linear layer."""
+        bias = "" if linear.bias is None else self.writer.constant(f"{name}.bias", linear.bias)
+        product = self.writer.node("MatMul", source, self.writer.constant(f"{name}.weight", linear.weight))
+        return self.writer.node("Add", product, bias) if bias else product
+
+    def attend(self, query: str, key: str, value: str, heads: int, width: int) -> str:
+        """Attention that holds all scores at once. ``width``: of all heads together."""
+        return self.writer.node("Attention", query, key, value, q_num_heads=heads, kv_num_heads=heads)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """All that makes a precision."""
+
+    name: str
+    """Its value of the option ``precision``."""
+    threshold: float
+    """The least cosine to the fp32 model, of any text, with which an artifact may ship."""
+    arithmetic: type[Arithmetic]
+    prepare: Callable[[Encoder, Activations], Encoder]
+    """Rewrites an encoder, without changing what it computes, before it is written."""
+    quantizes_in_place: bool
+    """Whether the weights of an architecture that cannot be read become int8 in the exported graph."""

@@ -1,0 +1,66 @@
+"""From Optimum's fp32 export to the graph that ships, which loads in milliseconds and computes mostly in int8.
+
+A model of a known family is read from the export and written anew, in the operators that onnxruntime runs fastest on a CPU: no
+mask and no padding (one text at a time), layer normalization *not* fused with its residual (onnxruntime's
+SkipLayerNormalization takes ten times as long), and hardly any additions of biases. The export of any other model is kept, with
+its linear layers quantized in place.
+
+``docs/fidelity.md`` says what the precisions mean, with measurements.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from runtime.engine.manifest import GraphInfo
+
+from ..progress import say
+from .arithmetic import Precision
+from .encoder import Encoder
+from .encoder_writer import ACTIVATIONS, OUTPUT, EncoderWriter
+from .families import NotAnEncoderError, prove_equal, read_encoder
+from .in_place import quantize_in_place
+from .sessions import open_session, run
+from .writer import save
+
+
+def build_graph(
+    fp32: Path, out: Path, precision: Precision, config: dict[str, Any], calibration: Sequence[Sequence[int]]
+) -> GraphInfo:
+    """Write ``model.onnx`` and its weights ``model.bin`` into ``out``.
+
+    Args:
+        fp32: Optimum's export; its folder is used for scratch files.
+        config: the checkpoint's ``config.json``.
+        calibration: token ids of some texts, special tokens included, to measure activations on.
+    """
+    model = onnx.load(fp32)
+    try:
+        encoder = read_encoder(model, model.graph.output[0].name, config)
+        if encoder.activation not in ACTIVATIONS:
+            raise NotAnEncoderError(f"its activation is {encoder.activation!r}")
+        encoder = precision.prepare(encoder, lambda encoder: _activations(encoder, calibration, fp32.parent))
+        prove_equal(fp32, EncoderWriter(encoder).write(), calibration)
+    except NotAnEncoderError as error:
+        say(f"  keeping the exported graph, which is slower than a rewritten one: {error}")
+        return _keep(model, precision, out)
+    save(EncoderWriter(encoder, precision.arithmetic).write(), out)
+    return GraphInfo(inputs=["input_ids"], output=OUTPUT)
+
+
+def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path) -> list[np.ndarray]:
+    """The inputs of each attention and each feed-forward network in turn, for all tokens: float32 [tokens, hidden]."""
+    writer = EncoderWriter(encoder)
+    session = open_session(writer.write(tapped=True), scratch)
+    runs = [run(session, ids, writer.taps) for ids in texts]
+    return [np.concatenate([values[0] for values in tap]) for tap in zip(*runs, strict=True)]
+
+
+def _keep(model: onnx.ModelProto, precision: Precision, out: Path) -> GraphInfo:
+    if precision.quantizes_in_place:
+        quantize_in_place(model)
+    save(model, out)
+    return GraphInfo(inputs=[value.name for value in model.graph.input], output=model.graph.output[0].name)

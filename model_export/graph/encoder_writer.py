@@ -1,0 +1,91 @@
+"""Writing an encoder as a graph, in the operators that onnxruntime runs fastest on a CPU."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from .arithmetic import Arithmetic
+from .encoder import Encoder, Layer, Norm
+from .quantize import CONTRIB
+from .writer import Writer
+
+OUTPUT = "last_hidden_state"
+OPSETS = [helper.make_opsetid("", 23), helper.make_opsetid(CONTRIB, 1)]
+
+ACTIVATIONS = {
+    "gelu": ("Gelu", {}, 0.17),
+    "gelu_new": ("Gelu", {"approximate": "tanh"}, 0.1701),
+    "gelu_pytorch_tanh": ("Gelu", {"approximate": "tanh"}, 0.1701),
+    "relu": ("Relu", {}, 0.0),
+}
+"""By ``hidden_act``: the operator, its attributes, and the most that its values go below zero."""
+
+ATTENTION_POSITIONS = 1024
+"""Up to this many positions, attention holds all its scores at once (12 MB for 12 heads and 512 tokens), which is fastest;
+longer models take the operator that computes them piece by piece."""
+
+
+class EncoderWriter:
+    """Writes an encoder as a graph from ``input_ids`` [1, tokens] to token vectors [1, tokens, hidden]."""
+
+    def __init__(self, encoder: Encoder, arithmetic: type[Arithmetic] = Arithmetic) -> None:
+        """``arithmetic``: that of a precision; by default fp32."""
+        self.taps: list[str] = []
+        """Names of the values that enter attentions and feed-forward networks, in order."""
+        self._encoder = encoder
+        self._width = encoder.words.shape[1]
+        self._writer = Writer()
+        self._arithmetic = arithmetic(self._writer)
+
+    def write(self, tapped: bool = False) -> onnx.ModelProto:
+        """The graph; with ``tapped``, :attr:`taps` are outputs of it too."""
+        value = self._embeddings()
+        for index, layer in enumerate(self._encoder.layers):
+            value = self._layer(f"layer{index}", layer, value)
+        self._writer.nodes[-1].output[0] = OUTPUT
+        shape = [1, "tokens", self._width]
+        names = [OUTPUT, *(self.taps if tapped else [])]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names]
+        inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])]
+        weights = list(self._writer.constants.values())
+        graph = helper.make_graph(self._writer.nodes, "encoder", inputs, outputs, weights)
+        return helper.make_model(graph, opset_imports=OPSETS, ir_version=11, producer_name="model_export")
+
+    def _embeddings(self) -> str:
+        node, constant, encoder = self._writer.node, self._writer.constant, self._encoder
+        words = self._arithmetic.look_up("words", encoder.words, "input_ids")
+        zero = constant("zero", np.array([0]))
+        count = node("Shape", "input_ids", start=1, end=2)
+        positions = node("Slice", constant("positions", encoder.positions), zero, count, zero)
+        return self._norm("norm", encoder.norm, node("Add", words, positions))
+
+    def _layer(self, name: str, layer: Layer, value: str) -> str:
+        node, arithmetic = self._writer.node, self._arithmetic
+        self.taps.append(value)
+        source = arithmetic.to_source(self._scaled(f"{name}.attention.scale", layer.attention_scale, value))
+        query, key, values = (
+            arithmetic.multiply(f"{name}.{part}", getattr(layer, part), source) for part in ("query", "key", "value")
+        )
+        context = arithmetic.context_to_source(self._attention(query, key, values))
+        change = arithmetic.multiply(f"{name}.attention", layer.attention_output, context)
+        value = self._norm(f"{name}.attention.norm", layer.attention_norm, node("Add", change, value))
+        self.taps.append(value)
+        source = arithmetic.to_source(self._scaled(f"{name}.intermediate.scale", layer.feed_forward_scale, value))
+        operator, attributes, below = ACTIVATIONS[self._encoder.activation]
+        hidden = node(operator, arithmetic.multiply(f"{name}.intermediate", layer.intermediate, source), **attributes)
+        change = arithmetic.multiply(f"{name}.output", layer.output, arithmetic.to_source(hidden, below))
+        return self._norm(f"{name}.output.norm", layer.output_norm, node("Add", change, value))
+
+    def _attention(self, query: str, key: str, value: str) -> str:
+        heads = self._encoder.heads
+        if len(self._encoder.positions) > ATTENTION_POSITIONS:
+            return self._writer.node("MultiHeadAttention", query, key, value, domain=CONTRIB, num_heads=heads)
+        return self._arithmetic.attend(query, key, value, heads, self._width)
+
+    def _scaled(self, name: str, scale: np.ndarray | None, value: str) -> str:
+        return value if scale is None else self._writer.node("Mul", value, self._writer.constant(name, scale))
+
+    def _norm(self, name: str, norm: Norm, value: str) -> str:
+        scale = self._writer.constant(f"{name}.scale", norm.scale)
+        bias = self._writer.constant(f"{name}.bias", norm.bias)
+        return self._writer.node("LayerNormalization", value, scale, bias, axis=-1, epsilon=norm.epsilon)

@@ -1,0 +1,92 @@
+"""Measures the memory that it takes to serve an artifact: that of the Lambda handler, in processes without torch.
+
+    python -m model_export.memory FOLDER MEASUREMENT
+
+makes a measurement of :data:`MEASUREMENTS` for the artifact in ``FOLDER``, in this process, and prints its peak memory in MiB.
+"""
+
+import json
+import math
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from configuration import PROJECT
+from runtime.aws.startup import load
+from runtime.engine.manifest import Manifest, Memory, read_manifest
+from runtime.service.limits import Limits
+from runtime.settings import Settings
+
+from .errors import ExportError
+
+THREADS = 2
+"""Threads to compute with: those of a function with up to 3,538 MB. A larger one has memory to spare."""
+GREEDY = ("😀", "a ", "水")
+"""Texts that take much memory when they are repeated: many tokens for a character, or a word for each token."""
+
+
+def measure_memory(folder: Path) -> Memory:
+    """Measure the artifact in ``folder``, which is complete but for ``memory`` in its manifest.
+
+    Raises:
+        ExportError: a measurement fails; the message has its output.
+    """
+    longest, worst = (_measure(folder, name) for name in MEASUREMENTS)
+    return Memory(longest_text_mb=longest, worst_text_mb=worst)
+
+
+def _measure(folder: Path, name: str) -> int:
+    command = [sys.executable, "-m", "model_export.memory", str(folder), name]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        raise ExportError(f"the memory of {folder.name} cannot be measured:\n{done.stderr.strip()}")
+    return int(done.stdout)
+
+
+def _longest_text(manifest: Manifest) -> Iterator[dict]:
+    yield {"inputs": "a " * manifest.max_tokens, "truncate": True}
+
+
+def _worst_texts(manifest: Manifest) -> Iterator[dict]:
+    """As long as the limits allow. A special token in a text sends it to the checkpoint's tokenizer, which takes more memory."""
+    special = next(iter(manifest.tokenizer.special_tokens), "")
+    limits = Limits()
+    for greedy in GREEDY:
+        room = limits.characters(manifest.max_tokens, True) - len(special)
+        yield {"inputs": special + greedy * (room // len(greedy)), "long_texts": "window"}
+    room = limits.characters(manifest.max_tokens, False)
+    yield _request("/tokenize", {"inputs": GREEDY[0] * room})
+
+
+def _request(path: str, body: dict) -> dict:
+    """A Function URL's event."""
+    return {
+        "requestContext": {"http": {"method": "POST"}},
+        "rawPath": path,
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps(body),
+    }
+
+
+MEASUREMENTS: dict[str, Callable[[Manifest], Iterator[dict]]] = {"longest": _longest_text, "worst": _worst_texts}
+"""By name, the events that a measurement sends to the handler."""
+
+
+def _peak_mb() -> int:
+    """Peak memory of this process in MiB, rounded up."""
+    if sys.platform == "darwin":
+        return math.ceil(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)
+    # Not ru_maxrss: on Linux a process that another one started begins with the peak of that one (getrusage(2)).
+    status = Path("/proc/self/status").read_text()
+    return math.ceil(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+
+
+if __name__ == "__main__":
+    handler = load(Settings(model_dir=sys.argv[1], log_level="ERROR"), threads=THREADS)
+    # On Lambda the log goes to standard output, which is for the result here.
+    result, sys.stdout = sys.stdout, sys.stderr
+    for event in MEASUREMENTS[sys.argv[2]](read_manifest(Path(sys.argv[1]))):
+        handler(event)
+    print(_peak_mb(), file=result)

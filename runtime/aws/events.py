@@ -1,0 +1,69 @@
+"""From a Lambda event to its result."""
+
+from time import perf_counter
+from typing import Any
+
+import orjson
+
+from ..http.application import Application
+from ..http.messages import Request, Response
+from . import function_url
+from .telemetry import Telemetry
+
+INVOKE = "invoke"
+"""Route label of direct invocations in logs and metrics."""
+
+
+class EventHandler:
+    """Answers Function URL events and direct invocations, and logs each. It never raises: an error becomes an answer."""
+
+    def __init__(self, application: Application, telemetry: Telemetry) -> None:
+        self.application = application
+        self._telemetry = telemetry
+
+    def __call__(self, event: Any, context: Any = None) -> Any:
+        """Answer one event; Lambda calls this. Without a ``context`` there is no deadline."""
+        start = perf_counter()
+        deadline = start + context.get_remaining_time_in_millis() / 1000 if context else float("inf")
+        request_id = getattr(context, "aws_request_id", "")
+        if function_url.is_http(event):
+            return function_url.answer(self.answer(function_url.parse(event, request_id), deadline, start))
+        response = self.application.embed(event, request_id, deadline)
+        result = orjson.loads(response.body)
+        self._record(INVOKE, response, request_id, start)
+        return result
+
+    def answer(self, request: Request, deadline: float = float("inf"), start: float | None = None) -> Response:
+        """Answer one HTTP request.
+
+        ``deadline`` is the time by ``perf_counter``, in seconds, when the request has to be answered; ``start`` is the time
+        when it arrived, by default now.
+        """
+        start = perf_counter() if start is None else start
+        route, response = self.application.answer(request, deadline)
+        response.headers |= {"x-request-id": request.id} | _compute_headers(response, perf_counter() - start)
+        self._record(route, response, request.id, start)
+        return response
+
+    def _record(self, route: str, response: Response, request_id: str, start: float) -> None:
+        seconds = perf_counter() - start
+        self._telemetry.record(route, response, request_id, seconds)
+        self.application.metrics.observe(response, seconds)
+
+
+def _compute_headers(response: Response, seconds: float) -> dict[str, str]:
+    """TEI's headers about the work behind an answer, in milliseconds, characters and tokens."""
+    usage = response.usage
+    if usage is None:
+        return {}
+    total = str(round(seconds * 1000))
+    return {
+        "x-compute-type": "cpu",
+        "x-compute-time": total,
+        "x-compute-characters": str(usage.characters),
+        "x-compute-tokens": str(usage.tokens),
+        "x-total-time": total,
+        "x-tokenization-time": str(round(usage.tokenization_seconds * 1000)),
+        "x-queue-time": "0",
+        "x-inference-time": str(round(usage.inference_seconds * 1000)),
+    }

@@ -1,0 +1,64 @@
+"""From the fields that TEI's and OpenAI's requests share to the service's inputs and options."""
+
+import msgspec
+
+from ..service.errors import EmptyInput, InvalidInput
+from ..service.options import EncodeOptions
+from .errors import HttpError
+from .types import Input, Reading
+
+
+def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
+    """The inputs of a request as a list of texts and lists of token ids, also if there is only one.
+
+    Raises:
+        EmptyInput: there are none; the message calls them ``name``.
+        HttpError: token ids are mixed with texts or with lists of token ids (422).
+    """
+    if isinstance(inputs, str):
+        return [inputs]
+    if not inputs:
+        raise EmptyInput(f"`{name}` cannot be empty", param=name)
+    ids = sum(isinstance(value, int) for value in inputs)
+    if ids == 0:
+        return inputs
+    if ids < len(inputs):
+        raise HttpError(422, "inputs are a list of texts and lists of token ids, or the token ids of one text")
+    return [inputs]
+
+
+def encode_options(request: Reading) -> EncodeOptions:
+    """The options for encoding the inputs of ``request``. ``truncate`` is TEI's option; ``long_texts``, ours, includes it.
+
+    Raises:
+        InvalidInput: the two contradict each other.
+    """
+    long_texts = request.long_texts
+    if request.truncate is not None:
+        by_truncate = "truncate" if request.truncate else "error"
+        if long_texts not in (None, by_truncate):
+            raise InvalidInput(
+                f"`truncate` and `long_texts` contradict one another: {request.truncate} and `{long_texts}`",
+                param="long_texts",
+            )
+        long_texts = by_truncate
+    return EncodeOptions(
+        prompt_name=request.prompt_name,
+        long_texts=long_texts,
+        truncation_direction=request.truncation_direction.lower(),
+        window_overlap=request.window_overlap,
+    )
+
+
+def with_prompt(options: EncodeOptions, prompt_name: str) -> EncodeOptions:
+    """``options`` with the prompt that the model's name asks for.
+
+    Raises:
+        InvalidInput: they name another prompt.
+    """
+    if options.prompt_name not in (None, prompt_name):
+        raise InvalidInput(
+            f"`model` asks for the prompt `{prompt_name}`, `prompt_name` for `{options.prompt_name}`",
+            param="prompt_name",
+        )
+    return msgspec.structs.replace(options, prompt_name=prompt_name)
