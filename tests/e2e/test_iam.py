@@ -164,7 +164,7 @@ def test_a_change_publishes_a_version_and_moves_the_alias(stack, deploy):
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
 
 
-@pytest.mark.parametrize("moment", ["start: Publishing Embeddings/Function", "deploying..."])
+@pytest.mark.parametrize("moment", ["start: Publishing Embeddings/Default/Function", "deploying..."])
 def test_an_interrupted_deployment_can_be_deployed_again(stack, app, deploy, moment):
     """Killed while it pushes another image, or while CloudFormation works."""
     change = {"base_image": base_image.LOCAL, "log_level": "DEBUG", "served_model_name": f"killed-at-{len(moment)}"}
