@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .algebra import fold_biases
 from .encoder import Encoder, Linear
 from .quantize import Quantized
 from .writer import Writer
@@ -39,7 +40,7 @@ class Arithmetic:
 
     def context_to_source(self, value: str) -> Source:
         """The same for the result of an attention: means of values, which vary less from token to token than others."""
-        return value
+        return self.to_source(value)
 
     def multiply(self, name: str, linear: Linear, source: Source) -> str:
         """The output of a linear layer."""
@@ -52,6 +53,10 @@ class Arithmetic:
         return self.writer.node("Attention", query, key, value, q_num_heads=heads, kv_num_heads=heads)
 
 
+def _fold(encoder: Encoder, activations: Activations) -> Encoder:
+    return fold_biases(encoder)
+
+
 @dataclass(frozen=True)
 class Precision:
     """All that makes a precision."""
@@ -61,7 +66,7 @@ class Precision:
     threshold: float
     """The least cosine to the fp32 model, of any text, with which an artifact may ship."""
     arithmetic: type[Arithmetic]
-    prepare: Callable[[Encoder, Activations], Encoder]
-    """Rewrites an encoder, without changing what it computes, before it is written."""
     quantizes_in_place: bool
     """Whether the weights of an architecture that cannot be read become int8 in the exported graph."""
+    prepare: Callable[[Encoder, Activations], Encoder] = _fold
+    """Rewrites an encoder, without changing what it computes, before it is written; by default folds its biases."""

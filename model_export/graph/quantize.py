@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from onnx import TensorProto, helper
 
-from .encoder import Linear
 from .writer import Writer
 
 CONTRIB = "com.microsoft"
@@ -92,12 +91,6 @@ def multiply(writer: Writer, name: str, weight: np.ndarray, source: Quantized, b
         # onnxruntime would add it before it multiplies by a scale for each token.
         return writer.node("Add", writer.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB), bias)
     return writer.node("MatMulIntegerToFloat", *inputs, *(["", bias] if bias else []), domain=CONTRIB)
-
-
-def multiply_linear(writer: Writer, name: str, linear: Linear, source: Quantized) -> str:
-    """A linear layer with an int8 weight: float32 [..., out]."""
-    bias = "" if linear.bias is None else writer.constant(f"{name}.bias", linear.bias)
-    return multiply(writer, f"{name}.weight", linear.weight, source, bias)
 
 
 class TokenQuantizer:

@@ -3,30 +3,25 @@
 import numpy as np
 
 from ..graph.algebra import fold_biases, smooth
-from ..graph.arithmetic import Activations, Arithmetic, Precision
-from ..graph.encoder import Encoder, Linear
-from ..graph.quantize import CONTRIB, Quantized, TokenQuantizer, look_up, multiply_linear, quantize_text
+from ..graph.arithmetic import Activations, Precision
+from ..graph.encoder import Encoder
+from ..graph.quantize import CONTRIB, Quantized, TokenQuantizer, quantize_text
 from ..graph.writer import Writer
+from .fast import TextArithmetic
 
 
-class TokenArithmetic(Arithmetic):
-    """Quantizes the inputs of linear layers with a scale for each token."""
+class TokenArithmetic(TextArithmetic):
+    """As ``fast``, but the inputs of linear layers have a scale for each token, except for the result of an attention."""
 
     def __init__(self, writer: Writer) -> None:
         super().__init__(writer)
         self._tokens = TokenQuantizer(writer)
-
-    def look_up(self, name: str, table: np.ndarray, ids: str) -> str:
-        return look_up(self.writer, name, table, ids)
 
     def to_source(self, value: str, below: float | None = None) -> Quantized:
         return self._tokens.quantize(value, below)
 
     def context_to_source(self, value: str) -> Quantized:
         return quantize_text(self.writer, value)
-
-    def multiply(self, name: str, linear: Linear, source: Quantized) -> str:
-        return multiply_linear(self.writer, name, linear, source)
 
     def attend(self, query: str, key: str, value: str, heads: int, width: int) -> str:
         """Attention that gives the same bits on every x86 CPU with AVX2.

@@ -1,12 +1,5 @@
 """``exact``: fp32 throughout."""
 
-from ..graph.algebra import fold_biases
-from ..graph.arithmetic import Activations, Arithmetic, Precision
-from ..graph.encoder import Encoder
+from ..graph.arithmetic import Arithmetic, Precision
 
-
-def _prepare(encoder: Encoder, activations: Activations) -> Encoder:
-    return fold_biases(encoder)
-
-
-EXACT = Precision("exact", threshold=0.9995, arithmetic=Arithmetic, prepare=_prepare, quantizes_in_place=False)
+EXACT = Precision("exact", threshold=0.9995, arithmetic=Arithmetic, quantizes_in_place=False)
