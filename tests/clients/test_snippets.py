@@ -20,17 +20,19 @@ def test_each_client_has_a_snippet():
     assert {snippet.section for snippet in PYTHON + JS} == CLIENTS
 
 
-@pytest.mark.parametrize("snippet", PYTHON, ids=lambda snippet: snippet.section)
-def test_python(snippet: Snippet, python, url, expected):
-    vectors = run_python(snippet.code + PYTHON_RESULT, URL=url, KEY=KEY)
+def check(vectors, expected) -> None:
     assert len(vectors) == len(expected)
     for vector, other in zip(vectors, expected, strict=True):
         assert vector == pytest.approx(other, abs=1e-7)
+
+
+@pytest.mark.parametrize("snippet", PYTHON, ids=lambda snippet: snippet.section)
+def test_python(snippet: Snippet, python, url, expected):
+    vectors = run_python(snippet.code + PYTHON_RESULT, URL=url, KEY=KEY)
+    check(vectors, expected)
 
 
 @pytest.mark.parametrize("snippet", JS, ids=lambda snippet: snippet.section)
 def test_javascript(snippet: Snippet, node, url, expected):
     vectors = run_node(snippet.code + JS_RESULT, URL=url, KEY=KEY)
-    assert len(vectors) == len(expected)
-    for vector, other in zip(vectors, expected, strict=True):
-        assert vector == pytest.approx(other, abs=1e-7)
+    check(vectors, expected)

@@ -80,6 +80,21 @@ def page(browser):
     page.close()
 
 
+@pytest.fixture
+def locked_url(engine):
+    """The address of a server that asks for :data:`KEY`."""
+    with serving(make_handler(engine, ApiKeyAuthenticator(lambda: KEY, report=print))) as url:
+        yield url
+
+
+@pytest.fixture
+def locked_page(browser):
+    """A page of a browser whose user gave :data:`KEY` as password."""
+    context = browser.new_context(http_credentials={"username": "anyone", "password": KEY})
+    yield context.new_page()
+    context.close()
+
+
 def visit(page, url: str, fragment: str = "") -> None:
     page.goto(f"{url}/docs{fragment}")
     page.locator(".route").first.wait_for()
@@ -280,32 +295,26 @@ def test_the_path_parameter_is_the_model(page, url):
     assert status == 404 and "does not exist" in text
 
 
-def test_examples_run_as_they_are_copied(browser, engine):
+def test_examples_run_as_they_are_copied(locked_page, locked_url):
     """curl and Python as they are; JavaScript in the page, but for the one that imports OpenAI's package."""
-    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
-    handler = make_handler(engine, authenticator)
-    with serving(handler) as url:
-        context = browser.new_context(http_credentials={"username": "anyone", "password": KEY})
-        page = context.new_page()
-        visit(page, url)
-        for node_id in page.locator(".route").evaluate_all("nodes => nodes.map(node => node.id)"):
-            method, path = node_id.split("-", 1)
-            route = opened(page, method, path)
-            select = route.get_by_label("Example body")
-            for name in select.locator("option").all_inner_texts() if select.count() else [None]:
-                if name:
-                    select.select_option(name)
-                for language in ("curl", "Python", "JavaScript"):
-                    code = snippet(route, language)
-                    assert f"{url}/" in code and "YOUR_API_KEY" in code, (node_id, language)
-                    code = code.replace("YOUR_API_KEY", KEY)
-                    if language == "curl":
-                        subprocess.run(["bash", "-ec", f"{code} -sSf"], check=True, stdout=subprocess.DEVNULL)
-                    elif language == "Python":
-                        exec(compile(code, node_id, "exec"), {"print": lambda answer: None})
-                    elif "import OpenAI" not in code:
-                        page.evaluate(f"async () => {{ {code} }}")
-        context.close()
+    visit(locked_page, locked_url)
+    for node_id in locked_page.locator(".route").evaluate_all("nodes => nodes.map(node => node.id)"):
+        method, path = node_id.split("-", 1)
+        route = opened(locked_page, method, path)
+        select = route.get_by_label("Example body")
+        for name in select.locator("option").all_inner_texts() if select.count() else [None]:
+            if name:
+                select.select_option(name)
+            for language in ("curl", "Python", "JavaScript"):
+                code = snippet(route, language)
+                assert f"{locked_url}/" in code and "YOUR_API_KEY" in code, (node_id, language)
+                code = code.replace("YOUR_API_KEY", KEY)
+                if language == "curl":
+                    subprocess.run(["bash", "-ec", f"{code} -sSf"], check=True, stdout=subprocess.DEVNULL)
+                elif language == "Python":
+                    exec(compile(code, node_id, "exec"), {"print": lambda answer: None})
+                elif "import OpenAI" not in code:
+                    locked_page.evaluate(f"async () => {{ {code} }}")
 
 
 def test_examples_follow_the_body_and_quote_it(page, url):
@@ -337,38 +346,27 @@ def test_copies_an_example(browser, url):
     context.close()
 
 
-def test_tries_with_a_key(browser, engine):
-    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
-    handler = make_handler(engine, authenticator)
-    with serving(handler) as url:
-        context = browser.new_context(http_credentials={"username": "anyone", "password": KEY})
-        page = context.new_page()
-        visit(page, url)
-        compared(page)
-        route = opened(page, "post", "/embed")
-        page.get_by_label("API key").fill("wrong")
-        assert tried(route)[0] == 401
-        page.get_by_role("button", name="Compare").click()
-        page.locator("#outcome.error").get_by_text("401: ").wait_for()
-        page.get_by_label("API key").fill(KEY)
-        assert tried(route)[0] == 200
-        context.close()
+def test_tries_with_a_key(locked_page, locked_url):
+    visit(locked_page, locked_url)
+    compared(locked_page)
+    route = opened(locked_page, "post", "/embed")
+    locked_page.get_by_label("API key").fill("wrong")
+    assert tried(route)[0] == 401
+    locked_page.get_by_role("button", name="Compare").click()
+    locked_page.locator("#outcome.error").get_by_text("401: ").wait_for()
+    locked_page.get_by_label("API key").fill(KEY)
+    assert tried(route)[0] == 200
 
 
-def test_without_info_the_page_says_why_and_starts_again_with_a_key(browser, engine, http):
-    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
-    handler = make_handler(engine, authenticator)
-    with serving(handler) as url:
-        page = browser.new_page()
-        html = httpx.get(f"{url}/docs", auth=("", KEY)).text
-        page.route("**/docs", lambda route: route.fulfill(body=html, content_type="text/html"))
-        visit(page, url)
-        page.locator("#facts .error").get_by_text("401: ").wait_for()
-        page.get_by_label("API key").fill(KEY)
-        page.get_by_label("API key").press("Tab")
-        page.locator("#facts").get_by_text(MODEL).wait_for()
-        assert MODEL in snippet(opened(page, "post", "/v1/embeddings"), "curl")
-        page.close()
+def test_without_info_the_page_says_why_and_starts_again_with_a_key(page, locked_url):
+    html = httpx.get(f"{locked_url}/docs", auth=("", KEY)).text
+    page.route("**/docs", lambda route: route.fulfill(body=html, content_type="text/html"))
+    visit(page, locked_url)
+    page.locator("#facts .error").get_by_text("401: ").wait_for()
+    page.get_by_label("API key").fill(KEY)
+    page.get_by_label("API key").press("Tab")
+    page.locator("#facts").get_by_text(MODEL).wait_for()
+    assert MODEL in snippet(opened(page, "post", "/v1/embeddings"), "curl")
 
 
 def test_no_key_is_asked_for_where_none_is_needed(page, url):
