@@ -85,7 +85,7 @@ def create_alarms(
             threshold=entry.threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             evaluation_periods=entry.periods,
-            # Without requests there is no data, and no problem.
+            # Missing data counts as OK: there were no requests.
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         if topic:
