@@ -27,7 +27,6 @@ def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
             422,
             "Failed to deserialize the JSON body into the target type: "
             f"`{name}` are a list of texts and lists of token ids, or the token ids of one text",
-            param=name,
         )
     return [inputs]
 

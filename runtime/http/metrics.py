@@ -18,6 +18,8 @@ DURATION_BUCKETS = tuple(0.00001 * 1.5**power for power in range(1, 36))
 """Seconds."""
 LENGTH_BUCKETS = tuple(2**power for power in range(20))
 """Tokens, up to the length that the model reads."""
+STEPS = ("", "tokenization_", "queue_", "inference_")
+"""What a histogram of durations is of: all of a request or an input, or a step of it."""
 FAILURES = {NoInputs: "validation", TooManyInputs: "batch_size", Unsupported: "model_type", OutOfTime: "inference"}
 """TEI's label for an error by its class; for other errors of inputs it is ``tokenization``."""
 
@@ -54,7 +56,7 @@ class Metrics:
         self._durations = {
             f"te_{scope}_{step}duration": Histogram(DURATION_BUCKETS)
             for scope in ("request", "embed")
-            for step in ("", "tokenization_", "queue_", "inference_")
+            for step in STEPS
         }
 
     def count_request(self, method: str) -> None:
@@ -70,8 +72,8 @@ class Metrics:
         self._counters[f'te_request_success{{method="{method}"}}'] += 1
         self._counters["te_embed_success"] += usage.texts
         for scope, times in (("request", 1), ("embed", usage.texts)):
-            steps = (seconds, usage.tokenization_seconds, 0.0, usage.inference_seconds)
-            for step, value in zip(("", "tokenization_", "queue_", "inference_"), steps, strict=True):
+            values = (seconds, usage.tokenization_seconds, 0.0, usage.inference_seconds)
+            for step, value in zip(STEPS, values, strict=True):
                 self._durations[f"te_{scope}_{step}duration"].observe(value, times)
 
     def count_failure(self, error: Exception) -> None:
