@@ -91,8 +91,9 @@ class Compute(Options):
     """Size of the function, and how many of its environments may run."""
 
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Instruction set. ``arm64`` (Graviton) costs 20% less a GB-second. The image is then built for ``linux/arm64``; an x86
-    machine needs emulation for that (``docker run --privileged --rm tonistiigi/binfmt --install arm64`` once)."""
+    """Instruction set. ``arm64`` (Graviton) costs 20% less a GB-second. A Linux machine of the other
+    architecture needs emulation to build the image, once: ``docker run --privileged --rm tonistiigi/binfmt --install arm64``,
+    or ``--install amd64`` for ``x86_64`` on an arm64 machine. Docker Desktop has it."""
     memory_mb: Annotated[int, Field(ge=128, le=LARGEST_MEMORY_MB)] = 1769
     """Memory in MiB, 128 to 10240. CPU grows with it: 1769 gives one vCPU, 10240 six."""
     timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 60

@@ -29,9 +29,9 @@ from .regions import has_function_urls
 
 DEFAULT_QUALIFIER = "hnb659fds"
 """Qualifier of a bootstrap that names none (aws-cdk-lib, DefaultStackSynthesizer.DEFAULT_QUALIFIER)."""
-BOOTSTRAP_VERSION = 8
-"""Lowest version of the bootstrap that has all that a stack with an image needs: images as assets, read by Lambda, need 8
-(history of the template: https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html)."""
+BOOTSTRAP_VERSION = 6
+"""Lowest version of the bootstrap that the CDK CLI accepts for an image asset (``requiresBootstrapStackVersion`` in the cloud
+assembly's manifest)."""
 KEPT_UNRESERVED = 100
 """Concurrent executions that Lambda keeps for functions without a reservation; in an account with less, all it has.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""

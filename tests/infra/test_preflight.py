@@ -145,7 +145,17 @@ def test_no_region(look, monkeypatch) -> None:
     assert "no region is set: export AWS_REGION" in look()[2][0]
 
 
-@pytest.mark.parametrize("version", [None, "7"])
+def test_the_bootstrap_has_the_version_that_the_cli_needs(assembly: Path) -> None:
+    manifest = json.loads((assembly / "manifest.json").read_text())["artifacts"].values()
+    needed = (
+        artifact["properties"].get("requiresBootstrapStackVersion", 0)
+        for artifact in manifest
+        if "properties" in artifact
+    )
+    assert max(needed) == preflight.BOOTSTRAP_VERSION
+
+
+@pytest.mark.parametrize("version", [None, "5"])
 def test_no_bootstrap_or_an_old_one(aws, look, version) -> None:
     aws.bootstrap = version
     status, _, (error,) = look()
