@@ -96,7 +96,7 @@ class ModelFunction(Construct):
             architecture=_ARCHITECTURES[compute.architecture],
             memory_size=compute.memory_mb,
             timeout=Duration.seconds(compute.timeout_seconds),
-            reserved_concurrent_executions=compute.reservation,
+            reserved_concurrent_executions=options.reservation,
             environment=_environment(options),
             environment_encryption=self.encryption_key,
             role=self.role,
@@ -142,10 +142,12 @@ class ModelFunction(Construct):
 
 
 def _check_concurrency(options: ServiceOptions) -> None:
-    wanted, limit = options.traffic.provisioned_concurrency, options.compute.reservation
-    if limit is not None and wanted > limit:
+    """Refuse to provision all that is reserved: a new version, which runs beside the old one, could not start then."""
+    wanted, limit = options.traffic.provisioned_concurrency, options.reservation
+    if limit is not None and wanted and wanted >= limit:
         raise ConfigurationError(
-            f"provisioned_concurrency: {wanted} is more than reserved_concurrency allows. Allowed: 0 to {limit}"
+            f"provisioned_concurrency: {wanted} leaves nothing of reserved_concurrency ({limit}) for a new version. "
+            f"Allowed: 0 to {max(limit - 1, 0)}"
         )
 
 

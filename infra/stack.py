@@ -34,10 +34,9 @@ class EmbeddingsStack(Stack):
             ArtifactError: ``artifact`` is not an artifact of this version of the project.
         """
         deployment = configuration.deployment
-        name = "-".join(part for part in (deployment.stack_name, deployment.stage) if part)
         super().__init__(
             scope,
-            name,
+            deployment.full_name,
             description="Serverless text embeddings: a model in a Lambda function behind a Function URL",
             tags=deployment.tags,
             synthesizer=DefaultStackSynthesizer(qualifier=deployment.qualifier),
@@ -75,10 +74,12 @@ class EmbeddingsStack(Stack):
             )
         else:
             credentials = ""
-        return (
+        command = (
             f"curl {credentials}-H 'Content-Type: application/json' "
             f"""-d '{{"inputs": ["First text", "Second text"]}}' {service.url}embed"""
         )
+        # curl reads the environment only. The AWS CLI exports the credentials of a profile or a login, for this command alone.
+        return f'(eval "$(aws configure export-credentials --format env)"; {command})' if auth == "iam" else command
 
 
 def _boundary(policy: str | None) -> PermissionsBoundary | None:

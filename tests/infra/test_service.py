@@ -42,9 +42,10 @@ def define(stack: Stack, artifact: Path, **groups: Any) -> EmbeddingService:
     return EmbeddingService(stack, "Embeddings", artifact=artifact, options=options, build_context=artifact.parents[2])
 
 
-def test_more_environments_than_reserved(stack: Stack, small_artifact: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"provisioned_concurrency: 11 is more .* Allowed: 0 to 10"):
-        define(stack, small_artifact, traffic=Traffic(provisioned_concurrency=11))
+def test_no_environment_left_for_a_new_version(stack: Stack, small_artifact: Path) -> None:
+    compute = Compute(reserved_concurrency=10)
+    with pytest.raises(ConfigurationError, match=r"provisioned_concurrency: 10 leaves nothing .* Allowed: 0 to 9"):
+        define(stack, small_artifact, compute=compute, traffic=Traffic(provisioned_concurrency=10))
 
 
 def test_unreserved_concurrency_limits_no_environments(stack: Stack, small_artifact: Path) -> None:
