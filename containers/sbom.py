@@ -152,7 +152,9 @@ def _run(command: list[str | Path]) -> str:
     try:
         done = subprocess.run([str(word) for word in command], text=True, capture_output=True)
     except FileNotFoundError as error:
-        raise ToolError(f"{command[0]} is not installed; ENGINE or CDK_DOCKER names another container engine") from error
+        raise ToolError(
+            f"{command[0]} is not installed; ENGINE or CDK_DOCKER names another container engine"
+        ) from error
     if done.returncode:
         raise ToolError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{tail(done.stderr)}")
     return done.stdout
