@@ -113,8 +113,7 @@ def osv():
 @pytest.fixture
 def audit(tmp_path):
     """Runs `make audit` on a requirement, with an advisory service, and an npm that finds nothing."""
-    for name in ("created", "installed", "installed-tests"):
-        (tmp_path / ".venv").mkdir(exist_ok=True)
+    (tmp_path / ".venv").mkdir()
     (tmp_path / "runtime").mkdir()
     (tmp_path / "tests").mkdir()
     for name in ("requirements.txt", "tests/requirements.txt", "runtime/requirements.txt", "constraints.txt"):
