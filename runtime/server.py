@@ -78,9 +78,9 @@ class WsgiApplication:
     def _answer(self, request: Request) -> Response:
         if request.method == "POST" and INVOCATION_PATH.fullmatch(request.path):
             return self._invoke(request)
-        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
-            if self._cors_headers(request.headers.get("origin")):
-                return Response(status=204)
+        is_preflight = request.method == "OPTIONS" and "access-control-request-method" in request.headers
+        if is_preflight and self._cors_headers(request.headers.get("origin")):
+            return Response(status=204)
         return self._handler.answer(request)
 
     def _invoke(self, request: Request) -> Response:
