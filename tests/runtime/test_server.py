@@ -333,7 +333,7 @@ class TestTheLine:
 class TestStopping:
     def test_finishes_what_it_computes_and_says_what_it_drops(self, engine, caplog):
         # Quick to compute; its answer of 4 MB does not fit into the socket's buffer.
-        texts = json.dumps({"inputs": ["word " * 500] * 2}).encode()
+        texts = json.dumps({"inputs": ["word " * 400] * 2}).encode()
         with behind_a_gate(engine) as (server, gate, _), connect(server.url) as first, connect(server.url) as second:
             first.sendall(head(f"Content-Length: {len(texts)}", first="POST /embed_all HTTP/1.1") + texts)
             wait_until(lambda: gate.arrived == 1, "the first request is being answered")
@@ -341,7 +341,7 @@ class TestStopping:
             wait_until(lambda: server._server.task_dispatcher.queue, "the second waits")
             server.stop()
             gate.opened.set()
-            assert [len(vectors) for vectors in json.loads(read(first).read())] == [502, 502]
+            assert [len(vectors) for vectors in json.loads(read(first).read())] == [402, 402]
             assert is_closed(second)
             assert "Canceling 1 pending task(s)" in caplog.text
             with pytest.raises(ConnectionRefusedError):
