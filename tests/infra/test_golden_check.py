@@ -56,14 +56,13 @@ def deployed(request: pytest.FixtureRequest, artifact: Path, monkeypatch: pytest
     Lambda."""
     settings = Settings(model_dir=str(artifact), default_prompt=getattr(request, "param", None), log_level="ERROR")
     server = Server(("127.0.0.1", 0), load(settings, threads=1))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+    threading.Thread(target=server.run).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     yield
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 def from_cloudformation(golden: dict[str, list[float]], kind: str = "Update") -> dict:
