@@ -42,7 +42,7 @@ def load(
         provisioned=os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency",
     )
     authenticator = _authenticator(settings, telemetry)
-    application = Application(service, authenticator, telemetry.record_failure, settings.served_model_name)
+    application = Application(service, authenticator, telemetry.record_failure, settings.served_model_names)
     return EventHandler(application, telemetry)
 
 
