@@ -34,6 +34,13 @@ def url(engine):
 
 
 @pytest.fixture(scope="module")
+def open_url(handler):
+    """A server that lets everyone in, as Lambda's API does with whom IAM lets invoke."""
+    with serving(handler) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def signed_url(engine):
     """A server that asks for a signature, as a Function URL with AWS_IAM does."""
     with serving(make_handler(engine, SignatureAuthenticator())) as url:
@@ -233,10 +240,10 @@ class TestLangChain:
 
 
 class TestBoto3:
-    def test_invoke(self, url, expected):
+    def test_invoke(self, open_url, expected):
         client = boto3.client(
             "lambda",
-            endpoint_url=url,
+            endpoint_url=open_url,
             region_name=REGION,
             aws_access_key_id=CREDENTIALS[0],
             aws_secret_access_key=CREDENTIALS[1],
@@ -258,8 +265,8 @@ class TestCurl:
         answer = self.curl("--aws-sigv4", f"aws:amz:{REGION}:lambda", *user, *body, f"{signed_url}/embed")
         assert np.array(json.loads(answer)) == pytest.approx(expected, abs=1e-7)
 
-    def test_the_invocation_of_the_emulator(self, url, expected):
+    def test_the_invocation_of_the_emulator(self, open_url, expected):
         path = "/2015-03-31/functions/function/invocations"
         body = '{"inputs":["First text", "Second text"]}'
-        answer = self.curl("-X", "POST", f"{url}{path}", "-H", "Content-Type: application/json", "-d", body)
+        answer = self.curl("-X", "POST", f"{open_url}{path}", "-H", "Content-Type: application/json", "-d", body)
         assert np.array(json.loads(answer)) == pytest.approx(expected, abs=1e-7)
