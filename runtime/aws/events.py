@@ -52,12 +52,14 @@ class EventHandler:
 
 
 def _compute_headers(response: Response, seconds: float) -> dict[str, str]:
-    """TEI's headers about the work behind an answer, in milliseconds, characters and tokens."""
+    """TEI's headers about the work behind an answer, in milliseconds, characters and tokens; and how many texts were cut off
+    or read in windows, if any."""
     usage = response.usage
     if usage is None:
         return {}
     total = str(round(seconds * 1000))
-    return {
+    long_texts = {"x-truncated-texts": usage.truncated, "x-windowed-texts": usage.windowed}
+    return {name: str(count) for name, count in long_texts.items() if count} | {
         "x-compute-type": "cpu",
         "x-compute-time": total,
         "x-compute-characters": str(usage.characters),
