@@ -102,7 +102,7 @@ class TestOpenAI:
         ("arguments", "exception", "code"),
         [
             ({"model": "text-embedding-3-small", "input": "a"}, openai.NotFoundError, "model_not_found"),
-            ({"model": MODEL, "input": LONG}, openai.BadRequestError, None),
+            ({"model": MODEL, "input": LONG, "extra_body": {"truncate": False}}, openai.BadRequestError, None),
             ({"model": MODEL, "input": ["a"] * 2049}, openai.BadRequestError, None),
             ({"model": MODEL, "input": ""}, openai.BadRequestError, None),
             ({"model": MODEL, "input": "a", "dimensions": 1000}, openai.BadRequestError, None),
@@ -199,7 +199,7 @@ class TestHuggingFace:
     @pytest.mark.parametrize(
         ("arguments", "status", "message"),
         [
-            ({"text": LONG}, 422, "must have less than 512 tokens"),
+            ({"text": LONG, "truncate": False}, 422, "must have less than 512 tokens"),
             ({"text": "a", "prompt_name": "nope"}, 422, "was not found in the prompts"),
             ({"text": ""}, 400, "cannot be empty"),
         ],
@@ -236,7 +236,7 @@ class TestLangChain:
         with pytest.raises(openai.NotFoundError):
             self.embeddings(url, model="nope").embed_query("a")
         with pytest.raises(openai.BadRequestError):
-            self.embeddings(url).embed_query(LONG)
+            self.embeddings(url, model_kwargs={"extra_body": {"truncate": False}}).embed_query(LONG)
 
 
 class TestBoto3:
@@ -251,8 +251,8 @@ class TestBoto3:
         result = client.invoke(FunctionName="embeddings", Payload=json.dumps({"inputs": TEXTS}))
         assert (result["StatusCode"], "FunctionError" in result) == (200, False)
         assert np.array(json.load(result["Payload"])) == pytest.approx(expected, abs=1e-7)
-        error = json.load(client.invoke(FunctionName="embeddings", Payload=json.dumps({"inputs": LONG}))["Payload"])
-        assert error["error_type"] == "Validation"
+        error = json.load(client.invoke(FunctionName="embeddings", Payload=json.dumps({"inputs": ""}))["Payload"])
+        assert error["error_type"] == "Empty"
 
 
 class TestCurl:
