@@ -217,7 +217,8 @@ class Logs(Options):
     """Key that encrypts logs, environment variables and the API key: ``create``, or the ARN of a key whose policy lets
     CloudWatch Logs of this region use it. By default keys that AWS owns are used."""
     retain: bool = False
-    """Keep logs, the API key's secret and a created KMS key when the stack is destroyed."""
+    """Keep logs, the API key's secret and a created KMS key when the stack is destroyed. Those of a first deployment that
+    fails are removed."""
 
 
 class Network(Options):
@@ -248,11 +249,11 @@ class Traffic(Options):
     """How the alias moves. CodeDeploy moves it gradually, and moves it back if the new version fails, unless this is
     ``all_at_once``."""
     golden_check: bool = False
-    """Ask each new version for the vectors that the artifact records, before traffic moves. A difference stops the
-    deployment."""
+    """Let each new version compare its vectors with those that its artifact records, before traffic moves. A difference
+    stops the deployment."""
     provisioned_concurrency: Annotated[int, Field(ge=0)] = 0
-    """Environments that are kept initialized, and so have no cold starts; at most ``reserved_concurrency``. Each is charged
-    by the second, also while idle."""
+    """Environments that are kept initialized, and so have no cold starts; fewer than ``reserved_concurrency``, and only with
+    ``golden_check``. Each is charged by the second, also while idle."""
 
 
 class Monitoring(Options):

@@ -77,8 +77,7 @@ class EmbeddingService(Construct):
         """
         super().__init__(scope, id)
         access, traffic = options.access, options.traffic
-        if traffic.golden_check and not artifact:
-            raise ConfigurationError("golden_check: needs the artifact, which has the golden vectors. Allowed: false")
+        _check_traffic(options)
         # The CDK leaves "Default" out of logical ids. So the resources keep the ids that they had before ModelFunction was
         # a construct, and an update of a deployed stack replaces none of them.
         model = ModelFunction(self, "Default", artifact=artifact, options=options, build_context=build_context)
@@ -91,14 +90,7 @@ class EmbeddingService(Construct):
             self.function.add_environment("EMBEDDINGS_API_KEY_SECRET_ARN", self.api_key.secret_arn)
             self.role.add_to_policy(secret_reader(self.api_key))
         if traffic.golden_check:
-            check = GoldenCheck(
-                self,
-                "GoldenCheck",
-                function=self.function,
-                version=self.function.current_version,
-                artifact=artifact,
-            )
-            self.alias.node.add_dependency(check)
+            self.alias.node.add_dependency(GoldenCheck(self, "GoldenCheck", model=model))
         if traffic.traffic_shifting != "all_at_once":
             failures = self.metrics.failures(Duration.minutes(1))
             GradualShift(self, "Shift", alias=self.alias, shifting=traffic.traffic_shifting, failures=failures)
@@ -122,3 +114,16 @@ class EmbeddingService(Construct):
             self.alarms = create_alarms(scope, self.metrics, memory_mb, monitoring, self.alarm_topic)
         if monitoring.dashboard:
             create_dashboard(scope, self.metrics, memory_mb, monitoring.alarm_p99_ms, list(self.alarms.values()))
+
+
+def _check_traffic(options: ServiceOptions) -> None:
+    """Refuse options with which a deployment would fail, or never end."""
+    if options.traffic.golden_check and options.compute.reservation == 0:
+        raise ConfigurationError(
+            "golden_check: reserved_concurrency is 0, so that the new version cannot be asked. Allowed: false"
+        )
+    if options.traffic.provisioned_concurrency and not options.traffic.golden_check:
+        raise ConfigurationError(
+            f"provisioned_concurrency: {options.traffic.provisioned_concurrency} needs golden_check: a version that cannot "
+            "start would otherwise keep the alias from moving forth or back. Allowed: 0, or golden_check = true"
+        )

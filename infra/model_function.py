@@ -81,7 +81,7 @@ class ModelFunction(Construct):
             manifest = read_manifest(artifact)
             check_memory(manifest, compute.memory_mb)
             _check_default_prompt(manifest, options)
-        self.removal_policy = RemovalPolicy.RETAIN if logs.retain else RemovalPolicy.DESTROY
+        self.removal_policy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if logs.retain else RemovalPolicy.DESTROY
         self.encryption_key = encryption_key(self, logs, self.removal_policy)
         self.log_group = aws_logs.LogGroup(
             self, "Logs", encryption_key=self.encryption_key, removal_policy=self.removal_policy
@@ -143,9 +143,10 @@ class ModelFunction(Construct):
 
 def _check_concurrency(options: ServiceOptions) -> None:
     wanted, limit = options.traffic.provisioned_concurrency, options.compute.reservation
-    if limit is not None and wanted > limit:
+    if wanted and limit is not None and wanted >= limit:
         raise ConfigurationError(
-            f"provisioned_concurrency: {wanted} is more than reserved_concurrency allows. Allowed: 0 to {limit}"
+            f"provisioned_concurrency: {wanted} leaves no room for a new version beside the old one: reserved_concurrency is "
+            f"{limit}. Allowed: {f'0 to {limit - 1}' if limit > 1 else '0'}"
         )
 
 

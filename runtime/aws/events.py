@@ -12,10 +12,17 @@ from .telemetry import Telemetry
 
 INVOKE = "invoke"
 """Route label of direct invocations in logs and metrics."""
+GOLDEN_CHECK = {"golden_check": True}
+"""Event of the deployment: does this version return the vectors that its artifact records?"""
+KEEP_ACTIVE = {"keep_active": True}
+"""Event of the daily schedule. Lambda sets a function inactive that was not invoked for weeks; any invocation prevents it."""
 
 
 class EventHandler:
-    """Answers Function URL events and direct invocations, and logs each. It never raises: an error becomes an answer."""
+    """Answers Function URL events and direct invocations, and logs each. It never raises: an error becomes an answer.
+
+    ``GOLDEN_CHECK`` and ``KEEP_ACTIVE`` are not callers' requests, and neither logged nor counted.
+    """
 
     def __init__(self, application: Application, telemetry: Telemetry) -> None:
         self.application = application
@@ -28,6 +35,12 @@ class EventHandler:
         request_id = getattr(context, "aws_request_id", "")
         if function_url.is_http(event):
             return function_url.answer(self.answer(function_url.parse(event, request_id), deadline, start))
+        if event == KEEP_ACTIVE:
+            return {"active": True}
+        if event == GOLDEN_CHECK:
+            from . import golden
+
+            return golden.check(self.application, request_id, deadline)
         response = self.application.embed(event, request_id, deadline)
         result = orjson.loads(response.body)
         self._record(INVOKE, response, request_id, start)

@@ -35,7 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
     "key-brought": {"kms_key": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"},
     "vpc": {"vpc_id": "vpc-0a1b2c3d", "subnet_ids": ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]},
     "vpc-groups": {"vpc_id": "vpc-0a1b2c3d", "subnet_ids": ["subnet-0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]},
-    "provisioned": {"provisioned_concurrency": 2},
+    "provisioned": {"provisioned_concurrency": 2, "golden_check": True, "reserved_concurrency": 10},
     "canary": {"traffic_shifting": "canary_10_percent_5_minutes"},
     "golden-check": {"golden_check": True},
     "watched": {"alarms": True, "dashboard": True, "alarm_email": "team@example.com"},

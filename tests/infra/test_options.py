@@ -229,7 +229,14 @@ def test_golden_check_comes_before_traffic(templates: dict[str, Template]) -> No
     assert check in template["Resources"][ALIAS]["DependsOn"]
     asked = template["Resources"][check]["Properties"]
     assert asked["Version"] == {"Ref": version}
-    assert json.loads(asked["Golden"]) == {"First text": [0.6, 0.8], "query: how far?": [1.0, 0.0]}
+
+
+def test_golden_check_keeps_its_logs_as_the_service_does(templates: dict[str, Template]) -> None:
+    for case in ("golden-check", "stage-prod", "everything"):
+        own, of_check = properties(templates[case], "AWS::Logs::LogGroup")
+        assert own == of_check
+    kept = [group["DeletionPolicy"] for group in resources(templates["stage-prod"], "AWS::Logs::LogGroup").values()]
+    assert kept == ["RetainExceptOnCreate"] * 2
 
 
 def test_tracing(templates: dict[str, Template]) -> None:
