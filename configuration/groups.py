@@ -24,6 +24,8 @@ EMBEDDED = "embedded"
 
 UNRESERVED = "unreserved"
 
+NO_PARAMETERS = "none"
+
 LARGEST_MEMORY_MB = 10240
 """Largest memory size of a function in MiB (AWS Lambda quotas)."""
 
@@ -101,6 +103,10 @@ class Compute(Options):
     ``unreserved`` sets no limit, and the function shares the account's. AWS refuses a reservation that leaves less than 100
     for the rest of the account: a new account may have 10 in all, and then needs ``unreserved``."""
 
+    keep_active: bool = True
+    """Invoke the function once a day, for less than a cent a year. Lambda sets a function inactive that nobody called for some
+    weeks, and the calls that wake it fail."""
+
     @property
     def reservation(self) -> int | None:
         """``reserved_concurrency`` as a number; ``None`` if nothing is reserved."""
@@ -176,12 +182,16 @@ def _check_principals(value: tuple[str, ...]) -> tuple[str, ...]:
 class Access(Options):
     """Who may call."""
 
+    url: bool = True
+    """Whether there is a Function URL. Without one, only direct invocations are answered. Some regions have no Function URLs:
+    those of China and GovCloud, and a few others."""
     auth: Literal["iam", "api_key", "none"] = "iam"
     """``iam``: requests are signed with SigV4. ``api_key``: requests carry a bearer token, which the function checks; the URL
     can be reached from the internet. ``none``: anybody may call from the internet."""
     principals: Annotated[Names, AfterValidator(_check_principals)] = ()
     """Who else may call, besides everybody in this account whose own policies allow it: account ids, ARNs of roles or users,
-    organizations (``o-…``)."""
+    organizations (``o-…``). An organization also lets in every role and user of this account, if it belongs to it, without a
+    policy of their own."""
     api_key_secret_arn: Arn | None = None
     """Secret in Secrets Manager whose whole text is the key, for ``auth`` = ``api_key``. By default a secret is created."""
     cors_origins: Annotated[Names, AfterValidator(_check_origins)] = ()
@@ -191,6 +201,12 @@ class Access(Options):
     def _secret_needs_auth(self) -> "Access":
         if self.api_key_secret_arn and self.auth != "api_key":
             raise ValueError(f"api_key_secret_arn needs auth = api_key; auth is {self.auth}")
+        return self
+
+    @model_validator(mode="after")
+    def _url_needed(self) -> "Access":
+        if not self.url and (self.auth != "iam" or self.cors_origins):
+            raise ValueError("url = false goes with auth = iam and no cors_origins: IAM authorizes direct invocations")
         return self
 
 
@@ -281,6 +297,16 @@ class Monitoring(Options):
         return self
 
 
+def _check_prefix(value: str) -> str:
+    # API reference of PutParameter: at most 15 levels, and the first one may not start with these words.
+    if value != NO_PARAMETERS and not re.fullmatch(r"(?!/(?:aws|ssm))(/[A-Za-z0-9_.-]+){1,14}", value):
+        raise ValueError(
+            "it has to be a path such as '/search/embeddings', not below '/aws' or '/ssm' and without a slash at its end; or "
+            f"'{NO_PARAMETERS}'"
+        )
+    return value
+
+
 class Deployment(Options):
     """The stack, and what the account requires of it. For ``app.py``; in another app, the stack of that app decides."""
 
@@ -290,6 +316,11 @@ class Deployment(Options):
     """Name of the CloudFormation stack, without the stage."""
     tags: Annotated[dict[str, str], BeforeValidator(parse_json)] = Field(default_factory=dict)
     """Tags of the stack and all its resources."""
+    termination_protection: bool = False
+    """Let CloudFormation refuse to delete the stack."""
+    ssm_prefix: Annotated[str, AfterValidator(_check_prefix)] | None = None
+    """Path of the parameters in SSM by which other stacks find the endpoint: ``url``, ``function-arn``, ``model``,
+    ``dimensions``. By default ``/serverless-embeddings/`` and the stack's name; ``none`` writes none. They cost nothing."""
     permissions_boundary: str | None = None
     """Managed policy that limits every role: its name or ARN."""
     qualifier: Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")] | None = None

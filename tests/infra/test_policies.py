@@ -105,6 +105,19 @@ def test_golden_check_may_invoke_the_function_and_write_its_own_logs(templates: 
     ]
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case].get("keep_active", True)])
+def test_the_schedule_may_invoke_the_alias_and_nothing_else(case: str, templates: dict[str, Template]) -> None:
+    (schedule,) = properties(templates[case], "AWS::Scheduler::Schedule")
+    role = schedule["Target"]["RoleArn"]["Fn::GetAtt"][0]
+
+    assert statements(templates[case], role) == [
+        {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": {"Ref": "EmbeddingsLive8C55E27E"}}
+    ]
+    (trust,) = templates[case]["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert set(trust["Condition"]["StringEquals"]) == {"aws:SourceAccount", "aws:SourceArn"}
+
+
 def open_doors(template: Template) -> Iterator[str]:
     """Logical ids of resources that let anybody in: URLs, permissions, resource policies, security groups."""
     for name, resource in template["Resources"].items():
