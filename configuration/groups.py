@@ -227,6 +227,8 @@ class Logs(Options):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
     """Lowest level of the service's log lines. By default ``INFO``."""
+    log_caller: bool = False
+    """Log with each request through the URL the ARN of the IAM principal that signed it, and the address that it came from."""
     log_retention_days: Annotated[int, AfterValidator(_check_retention)] = 30
     """Days that logs are kept, one of the values that CloudWatch Logs offers."""
     kms_key: Annotated[str, AfterValidator(_check_key)] | None = None
@@ -283,10 +285,12 @@ class Monitoring(Options):
     """Address that alarms are sent to. AWS first sends it a request to confirm."""
     alarm_topic_arn: Arn | None = None
     """SNS topic that alarms are sent to, in place of ``alarm_email``."""
-    alarm_p99_ms: Annotated[int, Field(ge=1)] = 5000
-    """Threshold of the alarm on the p99 duration, in milliseconds. It goes off after 15 minutes."""
+    alarm_p99_ms: Annotated[int, Field(ge=1)] | None = None
+    """Threshold of the alarm on the p99 duration, in milliseconds. It goes off after 15 minutes. By default half of
+    ``timeout_seconds``."""
     alarm_monthly_usd: Annotated[float, Field(gt=0)] = 50
-    """Threshold of the alarm on spend: the estimated cost of Lambda, projected from a day to a month, in US dollars."""
+    """Threshold of the alarm on spend: the estimated cost of Lambda, projected from a day to a month, in US dollars
+    by the list prices of us-east-1."""
     tracing: bool = False
     """AWS X-Ray traces."""
 

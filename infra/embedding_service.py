@@ -17,7 +17,7 @@ from constructs import Construct
 
 from configuration import PROJECT
 from configuration.errors import ConfigurationError
-from configuration.groups import Monitoring, ServiceOptions
+from configuration.groups import Compute, Monitoring, ServiceOptions
 
 from .access import api_key_secret, function_url, principal, secret_reader
 from .golden_check import GoldenCheck
@@ -98,15 +98,15 @@ class EmbeddingService(Construct):
         if traffic.golden_check:
             self.alias.node.add_dependency(GoldenCheck(self, "GoldenCheck", model=model))
         if traffic.traffic_shifting != "all_at_once":
-            failures = self.metrics.failures(Duration.minutes(1))
-            GradualShift(self, "Shift", alias=self.alias, shifting=traffic.traffic_shifting, failures=failures)
+            failed = self.metrics.failed_share(self.function.current_version, Duration.minutes(1))
+            GradualShift(self, "Shift", alias=self.alias, shifting=traffic.traffic_shifting, failed_share=failed)
         self._function_url = function_url(self.alias, access) if access.url else None
         self.url = self._function_url.url if self._function_url else None
         if options.compute.keep_active:
             self._keep_active()
         for name in access.principals:
             self.grant_invoke(principal(name))
-        self._watch(options.monitoring, options.compute.memory_mb)
+        self._watch(options.monitoring, options.compute)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> None:
         """Let ``grantee`` call the endpoint, through its URL if it has one, and by direct invocation of ``alias``."""
@@ -131,15 +131,18 @@ class EmbeddingService(Construct):
             ),
         )
 
-    def _watch(self, monitoring: Monitoring, memory_mb: int) -> None:
+    def _watch(self, monitoring: Monitoring, compute: Compute) -> None:
         """Create the alarms and the dashboard."""
-        scope = Construct(self, "Monitoring")
+        scope, memory_mb = Construct(self, "Monitoring"), compute.memory_mb
+        p99_ms = monitoring.alarm_p99_ms or compute.timeout_seconds * 1000 // 2
         self.alarms, self.alarm_topic = {}, None
         if monitoring.alarms:
             self.alarm_topic = alarm_topic(scope, monitoring, self.encryption_key)
-            self.alarms = create_alarms(scope, self.metrics, memory_mb, monitoring, self.alarm_topic)
+            self.alarms = create_alarms(
+                scope, self.metrics, memory_mb, p99_ms, monitoring.alarm_monthly_usd, self.alarm_topic
+            )
         if monitoring.dashboard:
-            create_dashboard(scope, self.metrics, memory_mb, monitoring.alarm_p99_ms, list(self.alarms.values()))
+            create_dashboard(scope, self.metrics, memory_mb, p99_ms, list(self.alarms.values()))
 
 
 def _check_traffic(options: ServiceOptions) -> None:

@@ -1,5 +1,6 @@
 """From a Lambda event to its result."""
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -55,12 +56,14 @@ class EventHandler:
         start = perf_counter() if start is None else start
         route, response = self.application.answer(request, deadline)
         response.headers |= {"x-request-id": request.id} | _compute_headers(response, perf_counter() - start)
-        self._record(route, response, request.id, start)
+        self._record(route, response, request.id, start, request.caller)
         return response
 
-    def _record(self, route: str, response: Response, request_id: str, start: float) -> None:
+    def _record(
+        self, route: str, response: Response, request_id: str, start: float, caller: Mapping[str, str] | None = None
+    ) -> None:
         seconds = perf_counter() - start
-        self._telemetry.record(route, response, request_id, seconds)
+        self._telemetry.record(route, response, request_id, seconds, caller)
         self.application.metrics.observe(response, seconds)
 
 

@@ -38,6 +38,7 @@ EVERY_KEY = {
     "api_key_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf",
     "cors_origins": ["https://example.com"],
     "log_level": "WARNING",
+    "log_caller": True,
     "log_retention_days": 365,
     "kms_key": "create",
     "retain": True,

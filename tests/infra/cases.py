@@ -33,7 +33,7 @@ CASES: dict[str, dict[str, Any]] = {
     "inactive": {"keep_active": False},
     "parameters": {"ssm_prefix": "/search/embeddings"},
     "no-parameters": {"ssm_prefix": "none"},
-    "logs": {"log_level": "WARNING", "log_retention_days": 365},
+    "logs": {"log_level": "WARNING", "log_retention_days": 365, "log_caller": True},
     "retain": {"retain": True, "auth": "api_key", "kms_key": "create"},
     "key": {"kms_key": "create", "auth": "api_key"},
     "key-brought": {"kms_key": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"},

@@ -203,7 +203,9 @@ def test_logs(templates: dict[str, Template]) -> None:
     assert function(templates["default"])["LoggingConfig"]["LogFormat"] == "JSON"
     assert properties(templates["default"], "AWS::Logs::LogGroup")[0]["RetentionInDays"] == 30
     assert properties(templates["logs"], "AWS::Logs::LogGroup")[0]["RetentionInDays"] == 365
-    assert environment(templates["logs"])["EMBEDDINGS_LOG_LEVEL"] == "WARNING"
+    settings = Settings.from_environment(environment(templates["logs"]))
+    assert (settings.log_level, settings.log_caller) == ("WARNING", True)
+    assert not Settings.from_environment({}).log_caller
 
 
 def test_key_encrypts_logs_environment_and_secret(templates: dict[str, Template]) -> None:
@@ -269,6 +271,36 @@ def test_gradual_shift_rolls_back_on_failures(templates: dict[str, Template]) ->
     assert settings["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
     assert settings["AlarmConfiguration"] == {"Alarms": [{"Name": {"Ref": alarm}}], "Enabled": True}
     assert "DEPLOYMENT_STOP_ON_ALARM" in settings["AutoRollbackConfiguration"]["Events"]
+
+
+def test_gradual_shift_looks_at_the_new_version_only(templates: dict[str, Template]) -> None:
+    template = templates["canary"]
+    (alarm,) = properties(template, "AWS::CloudWatch::Alarm")
+    (version,) = resources(template, "AWS::Lambda::Version")
+    new = {"Fn::GetAtt": [version, "Version"]}
+    series, expressions = {}, {}
+    for query in alarm["Metrics"]:
+        if "Expression" in query:
+            expressions[query["Id"]] = query["Expression"]
+        else:
+            metric = query["MetricStat"]["Metric"]
+            series[query["Id"]] = metric["MetricName"]
+            assert new in [dimension["Value"] for dimension in metric["Dimensions"]]
+
+    def percent(calls: int, **failures: int) -> float:
+        """The alarm's metric for these sums of a minute."""
+        sums = {query: ({"Invocations": calls} | failures).get(name, 0) for query, name in series.items()}
+        functions = {"FILL": lambda value, _: value, "MAX": max, "IF": lambda test, yes, no: yes if test else no}
+        failed = eval(expressions["failed"], functions | sums)
+        (share,) = (text for query, text in expressions.items() if query != "failed")
+        return eval(share, functions | sums | {"failed": failed})
+
+    assert set(series.values()) == {"Errors", "Invocations", "Failures"}
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold" and alarm["Threshold"] == 5
+    assert percent(calls=3, Errors=1) == 0  # one timeout is no reason
+    assert percent(calls=1000, Failures=2) == pytest.approx(0.2)
+    assert percent(calls=10, Errors=2, Failures=0) == 20  # crashes
+    assert percent(calls=2, Failures=2) == 100  # answers with 5xx
 
 
 def test_golden_check_comes_before_traffic(templates: dict[str, Template]) -> None:

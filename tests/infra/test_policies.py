@@ -48,6 +48,27 @@ INTERFACES = {
     ],
     "Resource": "*",
 }
+NONE_BY_CODE = INTERFACES | {
+    "Effect": "Deny",
+    "Condition": {
+        "ArnLike": {
+            "lambda:SourceFunctionArn": {
+                "Fn::Join": [
+                    "",
+                    [
+                        "arn:",
+                        {"Ref": "AWS::Partition"},
+                        ":lambda:",
+                        {"Ref": "AWS::Region"},
+                        ":",
+                        {"Ref": "AWS::AccountId"},
+                        ":function:*",
+                    ],
+                ]
+            }
+        }
+    },
+}
 TRACES = {"Effect": "Allow", "Action": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "Resource": "*"}
 
 EXECUTION_ROLE = {
@@ -56,11 +77,17 @@ EXECUTION_ROLE = {
     "retain": [LOGS, CREATED_SECRET, CREATED_KEY],
     "key": [LOGS, CREATED_SECRET, CREATED_KEY],
     "key-brought": [LOGS, BROUGHT_KEY],
-    "vpc": [LOGS, INTERFACES],
-    "vpc-groups": [LOGS, INTERFACES],
+    "vpc": [LOGS, INTERFACES, NONE_BY_CODE],
+    "vpc-groups": [LOGS, INTERFACES, NONE_BY_CODE],
     "tracing": [LOGS, TRACES],
     # The CDK merges statements on the same resource.
-    "everything": [LOGS, CREATED_SECRET, CREATED_KEY, INTERFACES | {"Action": INTERFACES["Action"] + TRACES["Action"]}],
+    "everything": [
+        LOGS,
+        CREATED_SECRET,
+        CREATED_KEY,
+        INTERFACES | {"Action": INTERFACES["Action"] + TRACES["Action"]},
+        NONE_BY_CODE,
+    ],
 }
 """All permissions of the function by case; in every other case it may only write its logs."""
 
