@@ -223,7 +223,7 @@ def _check_key(value: str) -> str:
 
 
 class Logs(Options):
-    """What is logged, for how long, and how it is encrypted. Texts and keys are never logged."""
+    """The log: its level, how long it is kept, how it is encrypted. Texts and keys are never logged."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
     """Lowest level of the service's log lines. By default ``INFO``."""

@@ -44,7 +44,7 @@ def check_memory(manifest: Manifest, memory_mb: int) -> None:
 
 
 def _needs(manifest: Manifest) -> list[tuple[int, str, str]]:
-    """What takes memory: how much it needs in MiB, its description, and how to make it need less."""
+    """A use of memory: how much it needs in MiB, its description, and how to make it need less."""
     memory = manifest.memory
     if memory is None:
         raise ArtifactError(

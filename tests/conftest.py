@@ -1,4 +1,4 @@
-"""What all tests share: the embedded checkpoint, the artifact made from it, and the original model to compare with."""
+"""Fixtures of all tests: the embedded checkpoint, the artifact made from it, and the original model to compare with."""
 
 import os
 import sys

@@ -79,4 +79,4 @@ EVERYDAY = [
     "Kirjasto lainaa myös soittimia, ja suosituin niistä on ukulele.",
     "Kapal ke pulau itu hanya berangkat bila ombak tidak terlalu tinggi.",
 ]
-"""Questions, passages and what else people paste, in many languages."""
+"""Questions, passages and other texts that people paste, in many languages."""

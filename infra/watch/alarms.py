@@ -95,7 +95,7 @@ def create_alarms(
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             evaluation_periods=entry.periods,
             evaluate_low_sample_count_percentile=entry.low_samples,
-            # Without requests there is no data, and no problem.
+            # Missing data counts as OK: there were no requests.
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         if topic:

@@ -42,7 +42,7 @@ InputIds = Annotated[
 PredictInput = Annotated[
     str | list[str | list[str]],
     Meta(
-        description="A text, a pair of texts, or a list of texts and pairs, each in a list of its own.",
+        description="A text, a pair of texts, or a list of texts and pairs, each wrapped in a list.",
         examples=["What is Deep Learning?"],
     ),
 ]

@@ -1,4 +1,4 @@
-"""What a service is configured with, what a request may ask for, and what a request cost."""
+"""Configuration of a service, options of a request, and the usage that a request is charged for."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True):
     default_prompt: str | None = None
     """Name of the prompt put before an input. By default the checkpoint's default prompt, if it has one."""
     long_texts: LongTexts = "error"
-    """What happens to a text that is longer than the model reads."""
+    """Treatment of a text that is longer than the model reads."""
 
 
 class EncodeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class Encoded(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a request cost."""
+    """Texts, tokens and time that a request took."""
 
     texts: int
     tokens: int

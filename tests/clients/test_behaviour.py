@@ -43,7 +43,7 @@ def test_a_wrong_key(section, python, node, url):
 
 
 class TestErrorsThatClientsHide:
-    """What docs/api.md warns of."""
+    """The cases that docs/api.md warns of."""
 
     def test_haystack_leaves_documents_without_vectors(self, python, url):
         (code,) = codes("Haystack")

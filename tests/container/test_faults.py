@@ -16,7 +16,7 @@ def damaged(artifact: Path, tmp_path: Path) -> Path:
 
 
 def first_answer(image: str, memory_mb: int, artifact: Path) -> tuple[dict, str]:
-    """What Lambda would report for the first invocation of an image with this artifact in it, and the log."""
+    """Invoke an image with this artifact once: the error that Lambda would report, and the log."""
     with FunctionContainer(image, memory_mb, options=[f"--volume={artifact}:/opt/model:ro"]) as container:
         return container.invoke({"inputs": "text"}).json(), container.logs()
 

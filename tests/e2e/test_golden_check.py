@@ -18,7 +18,7 @@ CONTEXT = {"model": "embedded", "stack_name": STACK, "golden_check": "true"}
 
 @pytest.fixture(scope="module")
 def project(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a deployment needs of the project, with its artifact."""
+    """The files of the project that a deployment needs, with its artifact."""
     copy = tmp_path_factory.mktemp("project")
     for name in ("configuration", "infra", "model_export", "runtime"):
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))

@@ -1,4 +1,4 @@
-"""How far the shipped int8 is from the fp32 original, on texts that nobody chose anything by."""
+"""How far the shipped int8 is from the fp32 original, on texts that no parameter was chosen by."""
 
 from dataclasses import dataclass
 from pathlib import Path

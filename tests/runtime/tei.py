@@ -61,7 +61,7 @@ DIFFERENCES = {
         "te_embed_inference_duration": None,
     },
 }
-"""What our service does otherwise, and why: each entry stands in the place of the fact of the same name, None for one that is
+"""Our known differences, and why: each entry replaces the fact of the same name, None for one that is
 missing here. Besides, errors that TEI writes as plain text, or without a body, are JSON like all others."""
 OPENAI_STATUSES = {400, 404, 424, 429}
 """Statuses of errors on OpenAI's route."""

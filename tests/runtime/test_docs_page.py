@@ -26,7 +26,7 @@ FLAGS = [
 ]
 FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex='0']"
 LEAST_CONTRAST = 4.5
-"""What WCAG 2.2 asks for at level AA (1.4.3)."""
+"""Least contrast of WCAG 2.2 at level AA (1.4.3)."""
 
 # The contrast of every visible text with what is behind it, after WCAG 2.2's definition; a canvas turns colours into bytes.
 CONTRASTS = """() => {

@@ -1,4 +1,4 @@
-"""What the engine refuses to load."""
+"""Artifacts that the engine refuses to load."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What HTTP asks of any server, and what a Function URL makes of it."""
+"""Rules of HTTP that hold for any server, through the local server and through a Function URL."""
 
 import base64
 import gzip

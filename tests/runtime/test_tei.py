@@ -543,7 +543,7 @@ class TestLimits:
 
 
 class TestHugeTexts:
-    """What would take gigabytes to tokenize is refused first; the limits are TEI's where TEI has them."""
+    """Texts that would take gigabytes to tokenize are refused first; the limits are TEI's where TEI has them."""
 
     @pytest.mark.parametrize("text", ["<s>" + "ab " * 1_900_000, "a" * 5_900_000, " " * 5_900_000])
     def test_are_refused_or_cut_off_before_they_are_tokenized(self, http, text):

@@ -78,7 +78,7 @@ def http(path: str, body: dict | None = None, method: str = "POST") -> dict:
 
 
 def metrics(line: dict) -> dict[tuple, float]:
-    """What CloudWatch makes of a line: values by name and dimensions."""
+    """Read a line as CloudWatch does: values by name and dimensions."""
     jsonschema.validate(line, EMF)
     found = {}
     for directive in line["_aws"]["CloudWatchMetrics"]:
