@@ -31,12 +31,24 @@ def parse(event: Mapping[str, Any], request_id: str = "") -> Request:
         path=_text(event.get("rawPath") or http.get("path")) or "/",
         headers={name.lower(): value for name, value in headers.items() if isinstance(value, str)},
         id=_text(context.get("requestId")) or request_id,
+        caller=_caller(context, http),
     )
     try:
         request.body = _body(event.get("body"), event.get("isBase64Encoded") is True)
     except BodyError as error:
         request.body_error = error
     return request
+
+
+def _caller(context: Mapping[str, Any], http: Mapping[str, Any]) -> dict[str, str]:
+    """The principal, if the URL checks signatures, and the address, as far as the event has them."""
+    authorizer = context.get("authorizer")
+    iam = authorizer.get("iam") if isinstance(authorizer, dict) else None
+    found = {
+        "principal": _text(iam.get("userArn")) if isinstance(iam, dict) else "",
+        "source_ip": _text(http.get("sourceIp")),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _text(value: Any) -> str:

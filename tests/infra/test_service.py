@@ -42,14 +42,30 @@ def define(stack: Stack, artifact: Path, **groups: Any) -> EmbeddingService:
     return EmbeddingService(stack, "Embeddings", artifact=artifact, options=options, build_context=artifact.parents[2])
 
 
-def test_more_environments_than_reserved(stack: Stack, small_artifact: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"provisioned_concurrency: 11 is more .* Allowed: 0 to 10"):
-        define(stack, small_artifact, traffic=Traffic(provisioned_concurrency=11))
+@pytest.mark.parametrize(("reserved", "wanted", "allowed"), [(10, 11, "0 to 9"), (10, 10, "0 to 9"), (1, 1, "0")])
+def test_provisioned_environments_leave_room_for_a_new_version(
+    reserved: int, wanted: int, allowed: str, stack: Stack, small_artifact: Path
+) -> None:
+    traffic = Traffic(provisioned_concurrency=wanted, golden_check=True)
+    told = rf"provisioned_concurrency: {wanted} leaves no room .* is {reserved}\. Allowed: {allowed}$"
+    with pytest.raises(ConfigurationError, match=told):
+        define(stack, small_artifact, compute=Compute(reserved_concurrency=reserved), traffic=traffic)
 
 
 def test_unreserved_concurrency_limits_no_environments(stack: Stack, small_artifact: Path) -> None:
     compute = Compute(reserved_concurrency="unreserved")
-    define(stack, small_artifact, compute=compute, traffic=Traffic(provisioned_concurrency=11))
+    traffic = Traffic(provisioned_concurrency=11, golden_check=True)
+    define(stack, small_artifact, compute=compute, traffic=traffic)
+
+
+def test_provisioned_environments_need_the_golden_check(stack: Stack, small_artifact: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"provisioned_concurrency: 1 needs golden_check: .* Allowed: 0, or"):
+        define(stack, small_artifact, traffic=Traffic(provisioned_concurrency=1))
+
+
+def test_a_function_that_is_switched_off_cannot_be_checked(stack: Stack, small_artifact: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"golden_check: reserved_concurrency is 0.* Allowed: false"):
+        define(stack, small_artifact, compute=Compute(reserved_concurrency=0), traffic=Traffic(golden_check=True))
 
 
 def test_a_prompt_that_the_runtime_would_refuse(stack: Stack, small_artifact: Path) -> None:
@@ -68,9 +84,12 @@ def test_no_image(stack: Stack) -> None:
         EmbeddingService(stack, "Embeddings")
 
 
-def test_golden_check_needs_the_artifact(stack: Stack) -> None:
-    with pytest.raises(ConfigurationError, match="golden_check: needs the artifact"):
-        EmbeddingService(stack, "Embeddings", options=ServiceOptions(traffic=Traffic(golden_check=True)))
+def test_golden_check_of_an_existing_image(stack: Stack) -> None:
+    """The image has the golden vectors, so a digest that is promoted from another account is checked, too."""
+    options = ServiceOptions(image=Image(image="embeddings:v1"), traffic=Traffic(golden_check=True))
+    EmbeddingService(stack, "Embeddings", options=options)
+
+    assert resources(synthesize(stack), "Custom::GoldenCheck")
 
 
 def test_artifact_outside_of_the_build(stack: Stack, small_artifact: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def test_every_variable():
         "EMBEDDINGS_CORS_ORIGINS": "https://a.example, https://b.example",
         "EMBEDDINGS_LOG_LEVEL": "ERROR",
         "EMBEDDINGS_SERVED_MODEL_NAME": "name",
+        "EMBEDDINGS_LOG_CALLER": "true",
     }
     assert len(environment) == len(Settings.__struct_fields__)
     assert Settings.from_environment(environment) == Settings(
@@ -38,6 +39,7 @@ def test_every_variable():
         cors_origins=("https://a.example", "https://b.example"),
         log_level="ERROR",
         served_model_name="name",
+        log_caller=True,
     )
 
 
