@@ -8,7 +8,7 @@ import orjson
 
 from ..http.application import Application
 from ..http.messages import Request, Response
-from . import function_url
+from . import http_events
 from .telemetry import Telemetry
 
 INVOKE = "invoke"
@@ -20,7 +20,7 @@ KEEP_ACTIVE = {"keep_active": True}
 
 
 class EventHandler:
-    """Answers Function URL events and direct invocations, and logs each. It never raises: an error becomes an answer.
+    """Answers direct invocations and the events of a Function URL or API Gateway, and logs each. It never raises: an error becomes an answer.
 
     ``GOLDEN_CHECK`` and ``KEEP_ACTIVE`` are not callers' requests, and neither logged nor counted.
     """
@@ -34,8 +34,10 @@ class EventHandler:
         start = perf_counter()
         deadline = start + context.get_remaining_time_in_millis() / 1000 if context else float("inf")
         request_id = getattr(context, "aws_request_id", "")
-        if function_url.is_http(event):
-            return function_url.answer(self.answer(function_url.parse(event, request_id), deadline, start))
+        if http_events.is_http(event):
+            if http_events.is_gateway(event):
+                deadline = min(deadline, start + http_events.GATEWAY_SECONDS)
+            return http_events.answer(self.answer(http_events.parse(event, request_id), deadline, start))
         if event == KEEP_ACTIVE:
             return {"active": True}
         if event == GOLDEN_CHECK:

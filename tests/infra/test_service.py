@@ -266,18 +266,40 @@ def test_a_function_with_another_image(stack: Stack) -> None:
     assert function["ImageConfig"] == {"Command": ["app.handler"]}
 
 
-def test_example_of_another_app(artifact: Path, tmp_path: Path) -> None:
-    """With ``artifact`` in place of the one that was last made on this machine."""
-    example = PROJECT / "examples" / "own_app" / "app.py"
+def run_example(name: str, artifact: Path, out: Path) -> dict[str, Any]:
+    """Synthesize an example, with ``artifact`` in place of the one that was last made on this machine. Returns its templates
+    and its manifest by the names of their files."""
+    example = PROJECT / "examples" / name / "app.py"
     command = (
         "import pathlib, runpy; import model_export.artifact; "
         f"model_export.artifact.LATEST = pathlib.Path({str(artifact)!r}); runpy.run_path({str(example)!r})"
     )
-
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "CDK_OUTDIR": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "CDK_OUTDIR": str(out)}
     run = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
-
     assert run.returncode == 0, run.stderr
-    template = json.loads((tmp_path / "Search.template.json").read_text())
+    return {path.name: json.loads(path.read_text()) for path in out.glob("*.json")}
+
+
+def test_example_of_another_app(artifact: Path, tmp_path: Path) -> None:
+    template = run_example("own_app", artifact, tmp_path)["Search.template.json"]
+
     assert properties(template, "AWS::Lambda::Function")[0]["MemorySize"] == 3008
     assert properties(template, "AWS::IAM::Policy", "Indexer")
+
+
+def test_example_of_two_stages_in_two_accounts_and_regions(artifact: Path, tmp_path: Path) -> None:
+    files = run_example("stages", artifact, tmp_path)
+
+    stacks = {
+        name: entry
+        for name, entry in files["manifest.json"]["artifacts"].items()
+        if name in ("Search-dev", "Search-prod")
+    }
+    assert {name: entry["environment"] for name, entry in stacks.items()} == {
+        "Search-dev": "aws://111111111111/eu-central-1",
+        "Search-prod": "aws://222222222222/us-east-1",
+    }
+    assert stacks["Search-prod"]["properties"]["terminationProtection"]
+    (dev,), (prod,) = (files[f"{name}.assets.json"]["dockerImages"].values() for name in ("Search-dev", "Search-prod"))
+    assert dev["source"] == prod["source"], "both stages run the same image"
+    assert resources(files["Search-prod.template.json"], "Custom::GoldenCheck")
