@@ -42,12 +42,12 @@ def define(stack: Stack, artifact: Path, **groups: Any) -> EmbeddingService:
     return EmbeddingService(stack, "Embeddings", artifact=artifact, options=options, build_context=artifact.parents[2])
 
 
-@pytest.mark.parametrize(("reserved", "wanted", "allowed"), [(10, 11, "0 to 9"), (10, 10, "0 to 9"), (1, 1, "0")])
+@pytest.mark.parametrize(("reserved", "wanted", "allowed"), [(10, 11, "0 to 9"), (10, 10, "0 to 9"), (1, 1, "0 to 0")])
 def test_provisioned_environments_leave_room_for_a_new_version(
     reserved: int, wanted: int, allowed: str, stack: Stack, small_artifact: Path
 ) -> None:
     traffic = Traffic(provisioned_concurrency=wanted, golden_check=True)
-    told = rf"provisioned_concurrency: {wanted} leaves no room .* is {reserved}\. Allowed: {allowed}$"
+    told = rf"provisioned_concurrency: {wanted} leaves nothing of reserved_concurrency \({reserved}\) .* Allowed: {allowed}$"
     with pytest.raises(ConfigurationError, match=told):
         define(stack, small_artifact, compute=Compute(reserved_concurrency=reserved), traffic=traffic)
 
