@@ -22,7 +22,8 @@ KEEP_ACTIVE = {"keep_active": True}
 class EventHandler:
     """Answers Function URL events and direct invocations, and logs each. It never raises: an error becomes an answer.
 
-    ``GOLDEN_CHECK`` and ``KEEP_ACTIVE`` are not callers' requests, and neither logged nor counted.
+    ``GOLDEN_CHECK`` and ``KEEP_ACTIVE`` are not callers' requests, and neither logged nor counted. A fault in the golden check is
+    raised, so that Lambda answers with it.
     """
 
     def __init__(self, application: Application, telemetry: Telemetry) -> None:
@@ -41,7 +42,7 @@ class EventHandler:
         if event == GOLDEN_CHECK:
             from . import golden
 
-            return golden.check(self.application, request_id, deadline)
+            return golden.check(self.application.service, deadline)
         response = self.application.embed(event, request_id, deadline)
         result = orjson.loads(response.body)
         self._record(INVOKE, response, request_id, start)
@@ -62,24 +63,26 @@ class EventHandler:
     def _record(
         self, route: str, response: Response, request_id: str, start: float, caller: Mapping[str, str] | None = None
     ) -> None:
-        seconds = perf_counter() - start
-        self._telemetry.record(route, response, request_id, seconds, caller)
-        self.application.metrics.observe(response, seconds)
+        self._telemetry.record(route, response, request_id, perf_counter() - start, caller)
 
 
 def _compute_headers(response: Response, seconds: float) -> dict[str, str]:
-    """TEI's headers about the work behind an answer, in milliseconds, characters and tokens."""
+    """TEI's headers about the work behind an answer, in characters, tokens and milliseconds, rounded down.
+
+    Of tokenization and inference TEI has the mean over a request's inputs, each with the time of the batch that it was in. The
+    inputs of a request are one batch here, so that mean is the time of all.
+    """
     usage = response.usage
     if usage is None:
         return {}
-    total = str(round(seconds * 1000))
+    total = str(int(seconds * 1000))
     return {
         "x-compute-type": "cpu",
         "x-compute-time": total,
         "x-compute-characters": str(usage.characters),
         "x-compute-tokens": str(usage.tokens),
         "x-total-time": total,
-        "x-tokenization-time": str(round(usage.tokenization_seconds * 1000)),
+        "x-tokenization-time": str(int(usage.tokenization_seconds * 1000)),
         "x-queue-time": "0",
-        "x-inference-time": str(round(usage.inference_seconds * 1000)),
+        "x-inference-time": str(int(usage.inference_seconds * 1000)),
     }

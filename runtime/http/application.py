@@ -1,18 +1,19 @@
 """Answers HTTP requests with one service, from the request to the response, top to bottom."""
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from ..service.errors import RequestError, Unsupported
 from ..service.service import Service
-from . import routes, sizes, tei
+from . import routes, sizes
 from .auth import Authenticator
 from .decoding import convert_fields, decode_body
 from .errors import HttpError, openai_error, tei_error
+from .inputs import is_batch
 from .messages import Request, Response, finish
 from .metrics import Metrics
 from .route import Call, Route, is_openai
-from .types import EmbedRequest
 
 UNMATCHED = "unknown"
 """Route label of a request that no route answered."""
@@ -32,7 +33,7 @@ class Application:
         served_model_name: str | None = None,
     ) -> None:
         self.service = service
-        self.metrics = Metrics()
+        self.metrics = Metrics(service.manifest.max_tokens)
         self._authenticator = authenticator
         self._report = report
         self._served_model_name = served_model_name
@@ -56,7 +57,10 @@ class Application:
                 raise routes.not_allowed(request.method, request.path, methods)
             else:
                 label = route.path
-                response = self._call(route, request, parameter, deadline)
+                arguments = [] if parameter is None else [parameter]
+                if route.request is not None:
+                    arguments.append(decode_body(request, route.request))
+                response = self._call(route, arguments, deadline)
                 sizes.check_body(response.body)
         except Exception as error:
             to_response = openai_error if is_openai(request.path) else tei_error
@@ -67,22 +71,14 @@ class Application:
     def embed(self, fields: Any, request_id: str = "", deadline: float = float("inf")) -> Response:
         """Answer a call that has the fields of ``POST /embed`` but is not an HTTP request."""
         try:
-            response = tei.embed(self._context(deadline), convert_fields(fields, EmbedRequest))
+            response = self._call(routes.EMBED, [convert_fields(fields, routes.EMBED.request)], deadline)
             sizes.check_body(response.body)
         except Exception as error:
             response = tei_error(self._request_error(error, request_id))
         return response
 
-    def _call(self, route: Route, request: Request, parameter: str | None, deadline: float) -> Response:
-        arguments = [] if parameter is None else [parameter]
-        if route.request is not None:
-            arguments.append(decode_body(request, route.request))
-        if route.task is not None and route.task != self.service.manifest.task:
-            raise Unsupported(routes.UNSUPPORTED[route.task])
-        return route.function(self._context(deadline), *arguments)
-
-    def _context(self, deadline: float) -> Call:
-        return Call(
+    def _call(self, route: Route, arguments: list[Any], deadline: float) -> Response:
+        call = Call(
             service=self.service,
             routes=routes.ROUTES,
             metrics=self.metrics,
@@ -90,9 +86,19 @@ class Application:
             needs_key=self._authenticator.needs_key,
             deadline=deadline,
         )
+        if route.task is None:
+            return route.function(call, *arguments)
+        start, method = perf_counter(), "batch" if is_batch(arguments[-1]) else "single"
+        self.metrics.count_request(method)
+        if route.task != self.service.manifest.task:
+            raise Unsupported(routes.UNSUPPORTED[route.task])
+        response = route.function(call, *arguments)
+        self.metrics.count_success(method, response.usage, perf_counter() - start)
+        return response
 
     def _request_error(self, error: Exception, request_id: str) -> RequestError:
         """``error``; an unexpected one is reported and replaced, since its message may hold parts of other requests."""
+        self.metrics.count_failure(error)
         if isinstance(error, RequestError):
             return error
         self._report(error, request_id)

@@ -3,6 +3,7 @@
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
+import orjson
 
 from .errors import HttpError
 from .messages import BodyError, Request, read_body
@@ -34,7 +35,9 @@ def decode_body(request: Request, kind: type) -> Any:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise _wrong_type(error, kind) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
+        raise HttpError(400, f"Failed to parse the request body as JSON: {_syntax_error(body) or error}") from None
+    except (UnicodeDecodeError, RecursionError) as error:
         raise HttpError(400, f"Failed to parse the request body as JSON: {error}") from None
 
 
@@ -51,6 +54,16 @@ def convert_fields(fields: Any, kind: type) -> Any:
         raise _wrong_type(error, kind) from None
     except (RecursionError, UnicodeEncodeError) as error:
         raise HttpError(400, f"Failed to read the event: {error}") from None
+
+
+def _syntax_error(body: bytes) -> str | None:
+    """The fault of ``body`` and its place in orjson's words, None if orjson finds none. msgspec says of half of a surrogate pair
+    that the body is cut off."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return str(error)
+    return None
 
 
 def _wrong_type(error: msgspec.ValidationError, kind: type) -> HttpError:

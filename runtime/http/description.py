@@ -13,9 +13,9 @@ REASONS = {
     400: "Nothing to work on, or the body is not JSON",
     401: "The API key is missing or wrong",
     404: "There is no such model",
-    413: "An input or option is outside of what is allowed, or the answer would not fit",
+    413: "The body is too long",
     415: "The body is not `application/json`, or in an encoding that is not known",
-    422: "A field has another type, or an input cannot be tokenized",
+    422: "A field has another type, an input or option is outside of what is allowed, or the answer would not fit",
     424: "The model has no head for it",
 }
 

@@ -9,7 +9,7 @@ import orjson
 from ..service.errors import RequestError
 from .messages import Response
 
-TEI_STATUS = {"Unhealthy": 503, "Backend": 424, "Overloaded": 429, "Tokenizer": 422, "Validation": 413, "Empty": 400}
+TEI_STATUS = {"Unhealthy": 503, "Backend": 424, "Overloaded": 429, "Tokenizer": 422, "Validation": 422, "Empty": 400}
 
 
 class HttpError(RequestError):

@@ -5,7 +5,7 @@ import msgspec
 from ..service.errors import EmptyInput, InvalidInput
 from ..service.options import EncodeOptions
 from .errors import HttpError
-from .types import Input, Reading
+from .types import Input, OpenAIEmbeddingsRequest, PredictRequest, Reading
 
 
 def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
@@ -23,8 +23,24 @@ def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
     if ids == 0:
         return inputs
     if ids < len(inputs):
-        raise HttpError(422, "inputs are a list of texts and lists of token ids, or the token ids of one text")
+        raise HttpError(
+            422,
+            "Failed to deserialize the JSON body into the target type: "
+            f"`{name}` are a list of texts and lists of token ids, or the token ids of one text",
+        )
     return [inputs]
+
+
+def is_batch(request: msgspec.Struct) -> bool:
+    """Whether the inputs of ``request`` are a list of inputs, even of one; TEI counts such requests apart."""
+    inputs = request.input if isinstance(request, OpenAIEmbeddingsRequest) else getattr(request, "inputs", None)
+    if isinstance(inputs, str):
+        return False
+    if not isinstance(inputs, list):
+        return True
+    # A list may also be one input: token ids, or for /predict a text or a pair of texts.
+    part = str if isinstance(request, PredictRequest) else int
+    return not all(isinstance(value, part) for value in inputs[:1])
 
 
 def encode_options(request: Reading) -> EncodeOptions:

@@ -32,7 +32,7 @@ def embeddings(call: Call, request: OpenAIEmbeddingsRequest) -> Response:
     options = EmbedOptions(dimensions=request.dimensions, precision=request.precision)
     service.limits.check_count(len(inputs))
     sizes.check_vectors(len(inputs), service.check_options(options), options.precision, base64)
-    vectors, usage = service.embed(service.encode(inputs, encoding), options, call.deadline)
+    vectors, usage = service.embed(call.encode(inputs, encoding), options, call.deadline)
     return numbers_answer(
         {
             "object": "list",

@@ -1,10 +1,11 @@
 """A route, and the context that its function gets beside the request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from ..service.options import Encoded, EncodeOptions
 from ..service.service import Service
 from .messages import Response
 from .metrics import Metrics
@@ -46,6 +47,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Whether callers have to send an API key."""
     deadline: float = float("inf")
     """The time by ``perf_counter``, in seconds, when the request has to be answered."""
+
+    def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
+        """The tokens of ``inputs``, which the metrics count; see :meth:`Service.encode`."""
+        self.metrics.count_inputs(len(inputs))
+        encoded = self.service.encode(inputs, options)
+        self.metrics.observe_lengths(encoded)
+        return encoded
 
 
 def is_openai(path: str) -> bool:

@@ -32,8 +32,9 @@ def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
     return Route(method="GET", path=path, function=function, response=response, **more)
 
 
+EMBED = _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, task="embed", also=("/", "/invocations"))
 ROUTES = (
-    _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, task="embed", also=("/", "/invocations")),
+    EMBED,
     _tei("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse, task="embed"),
     _tei("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse, task="embed"),
     _tei("/tokenize", tei.tokenize, types.TokenizeRequest, types.TokenizeResponse),

@@ -63,7 +63,7 @@ def embed(call: Call, request: EmbedRequest) -> Response:
     options = EmbedOptions(normalize=request.normalize, dimensions=request.dimensions, precision=request.precision)
     service.limits.check_count(len(inputs))
     sizes.check_vectors(len(inputs), service.check_options(options), options.precision)
-    encoded = service.encode(inputs, encode_options(request))
+    encoded = call.encode(inputs, encode_options(request))
     vectors, usage = service.embed(encoded, options, call.deadline)
     return numbers_answer(vectors, usage)
 
@@ -78,7 +78,9 @@ def embed_all(call: Call, request: EmbedAllRequest) -> Response:
         long_texts="truncate" if truncate else "error",
         truncation_direction=request.truncation_direction.lower(),
     )
-    encoded = service.encode(as_batch(request.inputs), options)
+    inputs = as_batch(request.inputs)
+    service.limits.check_count(len(inputs))
+    encoded = call.encode(inputs, options)
     sizes.check_token_vectors([len(windows[0]) for windows in encoded.windows], service.manifest.hidden)
     vectors, usage = service.token_vectors(encoded, call.deadline)
     return numbers_answer(vectors, usage)
@@ -89,7 +91,8 @@ def similarity(call: Call, request: SimilarityRequest) -> Response:
     service = call.service
     service.limits.check_count(len(request.inputs.sentences), "inputs.sentences")
     inputs = [request.inputs.source_sentence, *request.inputs.sentences]
-    encoded = service.encode(inputs, encode_options(request.parameters or SimilarityParameters()))
+    service.limits.check_count(len(inputs))
+    encoded = call.encode(inputs, encode_options(request.parameters or SimilarityParameters()))
     vectors, usage = service.embed(encoded, EmbedOptions(), call.deadline)
     return numbers_answer(vectors[1:] @ vectors[0], usage)
 

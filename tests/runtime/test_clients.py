@@ -192,8 +192,8 @@ class TestHuggingFace:
     @pytest.mark.parametrize(
         ("arguments", "status", "message"),
         [
-            ({"text": LONG}, 413, "must have less than 512 tokens"),
-            ({"text": "a", "prompt_name": "nope"}, 413, "was not found in the prompts"),
+            ({"text": LONG}, 422, "must have less than 512 tokens"),
+            ({"text": "a", "prompt_name": "nope"}, 422, "was not found in the prompts"),
             ({"text": ""}, 400, "cannot be empty"),
         ],
     )

@@ -205,7 +205,7 @@ def test_a_model_without_prompts_has_none_to_choose(page, url, http):
         ("", "Type two texts or more, one a line."),
         ("only one", "Type two texts or more, one a line."),
         ("\n".join(map(str, range(41))), "A side has at most 40 texts here; send more with /embed."),
-        ("short\n" + "long " * 600, "413: "),
+        ("short\n" + "long " * 600, "422: "),
     ],
 )
 def test_playground_says_in_a_sentence_why_it_cannot_compare(page, url, texts, sentence):

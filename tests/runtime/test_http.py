@@ -73,6 +73,12 @@ class TestEvents:
         assert result["headers"]["content-encoding"] == "gzip"
         assert gzip.decompress(base64.b64decode(result["body"])).decode() == plain["body"]
 
+    @pytest.mark.parametrize(
+        "body", [r'{"inputs": "\ud800"}', r'{"inputs": "a", "\ud800": 1}', r'{"inputs": "\udc00"}']
+    )
+    def test_half_of_a_surrogate_pair_is_named(self, handler, body):
+        assert "surrogate" in handler(event(body=body))["body"]
+
     def test_half_of_a_surrogate_pair(self, handler):
         assert handler(event(body='{"inputs": "\ud800"}'))["statusCode"] == 400
         assert handler(event(body='{"inputs": "\\ud800"}'))["statusCode"] == 400
