@@ -113,12 +113,22 @@ cost: .venv/installed ## Compute dollars per million tokens by memory size, from
 synth: $(CDK) ## Synthesize the CloudFormation template for MODEL into cdk.out, offline
 	@$(CDK) synth --quiet -c model=$(MODEL) $(CDK_ARGS) && echo "· cdk.out holds the template"
 
+# Without an app: with one, the CLI synthesizes it first, and so exports the model.
 .PHONY: bootstrap
 bootstrap: $(CDK) ## Prepare your AWS account and region for the CDK, once
-	@$(CDK) bootstrap $(CDK_ARGS)
+	@arguments="$$($(BIN)/python -m infra.preflight --bootstrap $(CDK_ARGS))" && \
+		$(CDK) bootstrap $$arguments --app "" $(CDK_ARGS)
+
+.PHONY: preflight
+preflight: .venv/installed ## Look for what would stop a deployment: credentials, region, bootstrap, quotas, container engine
+	@$(BIN)/python -m infra.preflight $(CDK_ARGS)
+
+.PHONY: diff
+diff: $(CDK) ## Show what a deployment would change
+	@$(CDK) diff $(CDK_ARGS)
 
 .PHONY: deploy
-deploy: $(CDK) ## Deploy to your AWS account as cdk.json says (needs credentials and Docker or podman)
+deploy: $(CDK) preflight ## Deploy to your AWS account as cdk.json says (needs credentials and Docker or podman)
 	@$(CDK) deploy $(CDK_ARGS)
 
 .PHONY: destroy

@@ -76,8 +76,12 @@ def _read_context(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own(context: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are set, without those of the CDK itself, whose keys have ``/`` or ``:`` in them."""
-    return {key: value for key, value in given(context).items() if "/" not in key and ":" not in key}
+    """The values that are set, without those of the CDK itself: ``cli-telemetry``, and keys with ``/`` or ``:`` in them."""
+    return {
+        key: value
+        for key, value in given(context).items()
+        if "/" not in key and ":" not in key and key != "cli-telemetry"
+    }
 
 
 def _unknown(key: str) -> str:

@@ -26,6 +26,9 @@ UNRESERVED = "unreserved"
 
 NO_PARAMETERS = "none"
 
+PUBLIC_RESERVATION = 10
+"""Reserved concurrency by default where anybody on the internet can reach the URL."""
+
 LARGEST_MEMORY_MB = 10240
 """Largest memory size of a function in MiB (AWS Lambda quotas)."""
 
@@ -90,27 +93,23 @@ class Compute(Options):
     """Size of the function, and how many of its environments may run."""
 
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Instruction set. ``arm64`` (Graviton) costs 20% less a GB-second. The image is then built for ``linux/arm64``; an x86
-    machine needs emulation for that (``docker run --privileged --rm tonistiigi/binfmt --install arm64`` once)."""
+    """Instruction set. ``arm64`` (Graviton) costs 20% less a GB-second. A Linux machine of the other
+    architecture needs emulation to build the image, once: ``docker run --privileged --rm tonistiigi/binfmt --install arm64``,
+    or ``--install amd64`` for ``x86_64`` on an arm64 machine. Docker Desktop has it."""
     memory_mb: Annotated[int, Field(ge=128, le=LARGEST_MEMORY_MB)] = 1769
     """Memory in MiB, 128 to 10240. CPU grows with it: 1769 gives one vCPU, 10240 six."""
     timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 60
     """Longest duration of a request in seconds, 1 to 900. A cold start counts."""
-    reserved_concurrency: Annotated[
-        Annotated[int, Field(ge=0)] | Literal["unreserved"], WrapValidator(_number_or_unreserved)
-    ] = 10
-    """Most requests at a time; more get 429. This also bounds the cost of a leaked URL. 0 switches the service off.
-    ``unreserved`` sets no limit, and the function shares the account's. AWS refuses a reservation that leaves less than 100
-    for the rest of the account: a new account may have 10 in all, and then needs ``unreserved``."""
-
+    reserved_concurrency: (
+        Annotated[Annotated[int, Field(ge=0)] | Literal["unreserved"], WrapValidator(_number_or_unreserved)] | None
+    ) = None
+    """Most requests at a time; more get 429. 0 switches the service off. ``unreserved`` sets no limit, and the function shares
+    the account's. By default 10 if ``auth`` is ``api_key`` or ``none``, which bounds the cost of a leak, and ``unreserved`` if
+    it is ``iam``. AWS refuses a reservation that leaves less than 100 for the rest of the account; a new account may have 10 in
+    all, and can reserve nothing."""
     keep_active: bool = True
     """Invoke the function once a day, for less than a cent a year. Lambda sets a function inactive that nobody called for some
     weeks, and the calls that wake it fail."""
-
-    @property
-    def reservation(self) -> int | None:
-        """``reserved_concurrency`` as a number; ``None`` if nothing is reserved."""
-        return None if self.reserved_concurrency == UNRESERVED else self.reserved_concurrency
 
 
 def _check_image(value: str) -> str:
@@ -270,8 +269,8 @@ class Traffic(Options):
     """Let each new version compare its vectors with those that its artifact records, before traffic moves. A difference
     stops the deployment."""
     provisioned_concurrency: Annotated[int, Field(ge=0)] = 0
-    """Environments that are kept initialized, and so have no cold starts; fewer than ``reserved_concurrency``, and only with
-    ``golden_check``. Each is charged by the second, also while idle."""
+    """Environments that are kept initialized, and so have no cold starts; less than ``reserved_concurrency``, so that a new
+    version can start beside them, and only with ``golden_check``. Each is charged by the second, also while idle."""
 
 
 class Monitoring(Options):
@@ -330,6 +329,11 @@ class Deployment(Options):
     qualifier: Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")] | None = None
     """Qualifier of the account's CDK bootstrap, if it is not the CDK's default."""
 
+    @property
+    def full_name(self) -> str:
+        """Name of the stack, with the stage."""
+        return "-".join(part for part in (self.stack_name, self.stage) if part)
+
 
 class ServiceOptions(Options):
     """The groups that shape the constructs ``EmbeddingService`` and ``ModelFunction``."""
@@ -342,6 +346,14 @@ class ServiceOptions(Options):
     network: Network = Network()
     traffic: Traffic = Traffic()
     monitoring: Monitoring = Monitoring()
+
+    @property
+    def reservation(self) -> int | None:
+        """The concurrent executions to reserve; ``None`` if nothing is reserved."""
+        chosen = self.compute.reserved_concurrency
+        if chosen is None:
+            return None if self.access.auth == "iam" else PUBLIC_RESERVATION
+        return None if chosen == UNRESERVED else chosen
 
 
 class Configuration(ServiceOptions):

@@ -147,7 +147,7 @@ class EmbeddingService(Construct):
 
 def _check_traffic(options: ServiceOptions) -> None:
     """Refuse options with which a deployment would fail, or never end."""
-    if options.traffic.golden_check and options.compute.reservation == 0:
+    if options.traffic.golden_check and options.reservation == 0:
         raise ConfigurationError(
             "golden_check: reserved_concurrency is 0, so that the new version cannot be asked. Allowed: false"
         )

@@ -96,7 +96,7 @@ class ModelFunction(Construct):
             architecture=_ARCHITECTURES[compute.architecture],
             memory_size=compute.memory_mb,
             timeout=Duration.seconds(compute.timeout_seconds),
-            reserved_concurrent_executions=compute.reservation,
+            reserved_concurrent_executions=options.reservation,
             environment=_environment(options),
             environment_encryption=self.encryption_key,
             role=self.role,
@@ -143,11 +143,12 @@ class ModelFunction(Construct):
 
 
 def _check_concurrency(options: ServiceOptions) -> None:
-    wanted, limit = options.traffic.provisioned_concurrency, options.compute.reservation
-    if wanted and limit is not None and wanted >= limit:
+    """Refuse to provision all that is reserved: a new version, which runs beside the old one, could not start then."""
+    wanted, limit = options.traffic.provisioned_concurrency, options.reservation
+    if limit is not None and wanted and wanted >= limit:
         raise ConfigurationError(
-            f"provisioned_concurrency: {wanted} leaves no room for a new version beside the old one: reserved_concurrency is "
-            f"{limit}. Allowed: {f'0 to {limit - 1}' if limit > 1 else '0'}"
+            f"provisioned_concurrency: {wanted} leaves nothing of reserved_concurrency ({limit}) for a new version. "
+            f"Allowed: 0 to {max(limit - 1, 0)}"
         )
 
 

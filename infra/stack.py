@@ -36,10 +36,9 @@ class EmbeddingsStack(Stack):
             ArtifactError: ``artifact`` is not an artifact of this version of the project.
         """
         deployment = configuration.deployment
-        name = "-".join(part for part in (deployment.stack_name, deployment.stage) if part)
         super().__init__(
             scope,
-            name,
+            deployment.full_name,
             description="Serverless text embeddings: a model in a Lambda function behind a Function URL",
             tags=deployment.tags,
             termination_protection=deployment.termination_protection,
@@ -52,7 +51,7 @@ class EmbeddingsStack(Stack):
         for key, value in deployment.tags.items():
             Tags.of(self).add(key, value)
         self._outputs(configuration.access.auth)
-        prefix = deployment.ssm_prefix or f"/serverless-embeddings/{name}"
+        prefix = deployment.ssm_prefix or f"/serverless-embeddings/{deployment.full_name}"
         if prefix != NO_PARAMETERS:
             self._parameters(prefix, artifact)
 
@@ -99,7 +98,9 @@ class EmbeddingsStack(Stack):
             )
         else:
             credentials = ""
-        return f"curl {credentials}-H 'Content-Type: application/json' -d {body} {service.url}embed"
+        command = f"curl {credentials}-H 'Content-Type: application/json' -d {body} {service.url}embed"
+        # curl reads the environment only. The AWS CLI exports the credentials of a profile or a login, for this command alone.
+        return f'(eval "$(aws configure export-credentials --format env)"; {command})' if auth == "iam" else command
 
 
 def _boundary(policy: str | None) -> PermissionsBoundary | None:

@@ -81,3 +81,25 @@ def test_a_failing_export_stops_what_needs_its_artifact(make, target):
 def test_the_demo_gets_the_artifact_of_the_export(make):
     executable(make.bin / "python", 'case "$2" in model_export) echo "folder of $4";; *) shift; echo "$*";; esac')
     assert make("demo").stdout == "examples.demo --model-dir folder of model=embedded\n"
+
+
+def test_a_failing_preflight_stops_the_deployment_and_gets_its_options(make, tmp_path):
+    cdk = tmp_path / "infra" / "cli" / "node_modules" / ".bin" / "cdk"
+    cdk.parent.mkdir(parents=True)
+    executable(cdk, 'echo "cdk $*"')
+    executable(make.bin / "python", 'shift; echo "$*"; exit 3')
+    (tmp_path / "infra" / "cli" / "package-lock.json").write_text("{}")
+    os.utime(tmp_path / "infra" / "cli" / "package-lock.json", (0, 0))
+    done = make("deploy", "CDK_ARGS=-c stage=prod")
+    assert done.returncode != 0 and done.stdout == "infra.preflight -c stage=prod\n"
+
+
+def test_the_bootstrap_leaves_the_app_alone(make, tmp_path):
+    """With an app the CDK CLI synthesizes it first, which exports the model."""
+    cdk = tmp_path / "infra" / "cli" / "node_modules" / ".bin" / "cdk"
+    cdk.parent.mkdir(parents=True)
+    executable(cdk, 'printf "<%s>" "$@"')
+    executable(make.bin / "python", "echo aws://123456789012/eu-central-1")
+    (tmp_path / "infra" / "cli" / "package-lock.json").write_text("{}")
+    os.utime(tmp_path / "infra" / "cli" / "package-lock.json", (0, 0))
+    assert make("bootstrap").stdout == "<bootstrap><aws://123456789012/eu-central-1><--app><>"

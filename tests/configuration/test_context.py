@@ -110,7 +110,8 @@ def test_each_key_belongs_to_one_group() -> None:
 
 
 def test_cdk_json_lists_every_key_with_its_default() -> None:
-    listed = {key: value for key, value in committed().items() if "/" not in key and key != "stages"}
+    listed = {key: value for key, value in committed().items() if "/" not in key}
+    assert (listed.pop("cli-telemetry"), set(listed.pop("stages"))) == (False, {"dev", "prod"})
     groups = json.loads(Configuration().model_dump_json()).values()
 
     assert listed == {key: value for group in groups for key, value in group.items() if key != "stage"}
@@ -255,9 +256,14 @@ def test_the_command_line_passes_strings() -> None:
 
 
 def test_no_reservation_has_a_word() -> None:
-    assert parse_configuration({}).compute.reservation == 10
-    assert parse_configuration({"reserved_concurrency": "0"}).compute.reservation == 0
-    assert parse_configuration({"reserved_concurrency": "unreserved"}).compute.reservation is None
+    assert parse_configuration({"reserved_concurrency": "0"}).reservation == 0
+    assert parse_configuration({"reserved_concurrency": "unreserved", "auth": "none"}).reservation is None
+
+
+@pytest.mark.parametrize(("auth", "reservation"), [("iam", None), ("api_key", 10), ("none", 10)])
+def test_only_what_the_internet_reaches_is_bounded_by_default(auth: str, reservation: int | None) -> None:
+    assert parse_configuration({"auth": auth}).reservation == reservation
+    assert parse_configuration({"auth": auth, "reserved_concurrency": 3}).reservation == 3
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ CASES: dict[str, dict[str, Any]] = {
     "default": {},
     "arm64": {"architecture": "arm64"},
     "size": {"memory_mb": 3008, "timeout_seconds": 120, "reserved_concurrency": 2},
-    "unreserved": {"reserved_concurrency": "unreserved"},
+    "unreserved": {"reserved_concurrency": "unreserved", "auth": "none"},
     "serving": {
         "default_prompt": "query",
         "long_texts": "window",
@@ -73,5 +73,5 @@ CASES |= {
 }
 """The keys that each case sets, by its name."""
 
-PUBLIC = {"api-key", "api-key-brought", "public", "retain", "key", "everything"}
+PUBLIC = {"unreserved", "api-key", "api-key-brought", "public", "retain", "key", "everything"}
 """Cases whose URL can be reached from the internet."""

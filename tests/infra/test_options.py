@@ -24,7 +24,7 @@ def environment(template: Template) -> dict[str, Any]:
     return function(template)["Environment"]["Variables"]
 
 
-def test_default_is_private_bounded_and_free_while_idle(templates: dict[str, Template]) -> None:
+def test_default_is_private_and_free_while_idle(templates: dict[str, Template]) -> None:
     kinds = [resource["Type"] for resource in templates["default"]["Resources"].values()]
 
     assert sorted(kinds) == [
@@ -39,7 +39,9 @@ def test_default_is_private_bounded_and_free_while_idle(templates: dict[str, Tem
         "AWS::Scheduler::Schedule",
     ]
     assert properties(templates["default"], "AWS::Lambda::Url")[0]["AuthType"] == "AWS_IAM"
-    assert function(templates["default"])["ReservedConcurrentExecutions"] == 10
+    assert "ReservedConcurrentExecutions" not in function(templates["default"])
+    assert function(templates["api-key"])["ReservedConcurrentExecutions"] == 10
+    assert function(templates["public"])["ReservedConcurrentExecutions"] == 10
 
 
 def test_outputs_say_how_to_call(templates: dict[str, Template]) -> None:
@@ -49,6 +51,7 @@ def test_outputs_say_how_to_call(templates: dict[str, Template]) -> None:
 
     assert set(templates["default"]["Outputs"]) == {"Url", "FunctionName", "LogGroup", "TryIt"}
     assert "--aws-sigv4" in signed and "Bearer" not in signed
+    assert "aws configure export-credentials" in signed
     assert "Bearer $(aws secretsmanager get-secret-value" in keyed and "--aws-sigv4" not in keyed
     assert "--aws-sigv4" not in open_ and "Bearer" not in open_
     assert "ApiKeySecret" in templates["api-key"]["Outputs"]
