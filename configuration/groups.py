@@ -269,7 +269,7 @@ class Traffic(Options):
     """Let each new version compare its vectors with those that its artifact records, before traffic moves. A difference
     stops the deployment."""
     provisioned_concurrency: Annotated[int, Field(ge=0)] = 0
-    """Environments that are kept initialized, and so have no cold starts; fewer than ``reserved_concurrency``, so that a new
+    """Environments that are kept initialized, and so have no cold starts; less than ``reserved_concurrency``, so that a new
     version can start beside them, and only with ``golden_check``. Each is charged by the second, also while idle."""
 
 

@@ -118,7 +118,7 @@ class EmbeddingService(Construct):
         """Invoke the alias once a day.
 
         Lambda sets a function whose image was not used for some weeks inactive, and the invocation that wakes it fails:
-        https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-lifecycle (states of a function).
+        https://docs.aws.amazon.com/lambda/latest/dg/images-create.html (function lifecycle).
         """
         scheduler.Schedule(
             self,

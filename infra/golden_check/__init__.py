@@ -3,16 +3,7 @@
 from pathlib import Path
 
 import jsii
-from aws_cdk import (
-    Acknowledgment,
-    CustomResource,
-    Duration,
-    IStringProducer,
-    Lazy,
-    Stack,
-    Validations,
-    aws_logs,
-)
+from aws_cdk import Acknowledgment, CustomResource, Duration, IStringProducer, Lazy, Stack, Validations, aws_logs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -21,8 +12,8 @@ from ..model_function import ModelFunction
 
 HANDLER = Path(__file__).with_name("handler.py")
 
-TIMEOUT = Duration.minutes(10)
-"""Longest duration of the check, including the wait for a version that is not active yet, or a function that is throttled."""
+TIMEOUT = Duration.minutes(15)
+"""Longest duration of the check, with the wait for a version that is not active yet or throttled; Lambda's longest."""
 
 HASH_LENGTH = 32
 """Characters at the end of a version's logical id, by which the CDK tells versions apart."""

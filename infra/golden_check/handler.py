@@ -22,7 +22,8 @@ NOT_YET = {
 }
 """Errors of Lambda's Invoke that pass: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors"""
 PAUSE_SECONDS = 5
-LEAST_SECONDS = 150
+READ_SECONDS, ATTEMPTS = 120, 2
+LEAST_SECONDS = READ_SECONDS * ATTEMPTS + 30
 """Time for one more invocation and the answer to CloudFormation; with less left, an error counts."""
 
 
@@ -52,7 +53,8 @@ def check(version, context):
 
 def invoke(version, context):
     """Lambda's answer, once the version can be invoked."""
-    client = boto3.client("lambda", config=Config(read_timeout=120, retries={"mode": "standard"}))
+    config = Config(read_timeout=READ_SECONDS, retries={"mode": "standard", "total_max_attempts": ATTEMPTS})
+    client = boto3.client("lambda", config=config)
     while True:
         try:
             return client.invoke(FunctionName=version, Payload=json.dumps({"golden_check": True}))

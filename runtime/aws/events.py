@@ -22,7 +22,8 @@ KEEP_ACTIVE = {"keep_active": True}
 class EventHandler:
     """Answers direct invocations and the events of a Function URL or API Gateway, and logs each. It never raises: an error becomes an answer.
 
-    ``GOLDEN_CHECK`` and ``KEEP_ACTIVE`` are not callers' requests, and neither logged nor counted.
+    ``GOLDEN_CHECK`` and ``KEEP_ACTIVE`` are not callers' requests, and neither logged nor counted. A fault in the golden check is
+    raised, so that Lambda answers with it.
     """
 
     def __init__(self, application: Application, telemetry: Telemetry) -> None:
@@ -43,7 +44,7 @@ class EventHandler:
         if event == GOLDEN_CHECK:
             from . import golden
 
-            return golden.check(self.application, request_id, deadline)
+            return golden.check(self.application.service, deadline)
         response = self.application.embed(event, request_id, deadline)
         result = orjson.loads(response.body)
         self._record(INVOKE, response, request_id, start)

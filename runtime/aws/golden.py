@@ -1,4 +1,4 @@
-"""The golden check: compares the answers of this version with the vectors that its artifact records.
+"""The golden check: compares the vectors of this version with those that its artifact records.
 
 A deployment asks for it by a direct invocation before it moves traffic to a new version (``infra.golden_check``).
 """
@@ -9,19 +9,25 @@ import msgspec
 import numpy as np
 
 from ..engine.manifest import GOLDEN_FILE, ArtifactError, Golden, check_file
-from ..http.application import Application
+from ..service.errors import RequestError
+from ..service.options import EmbedOptions, EncodeOptions
+from ..service.service import Service
 
 LEAST_COSINE = 0.99
 """CPUs of different kinds agree to 0.9995 or better; another model, or a damaged one, does not come near."""
+OPTIONS = EncodeOptions(prompt_name="", long_texts="truncate")
+"""As the golden vectors were made. The texts have their prompts in them: the empty name leaves out the default prompt."""
 
 
-def check(application: Application, request_id: str = "", deadline: float = float("inf")) -> dict[str, Any]:
-    """Answer each golden text as a direct invocation, and compare its vector with the recorded one.
+def check(service: Service, deadline: float = float("inf")) -> dict[str, Any]:
+    """Embed each golden text, and compare its vector with the recorded one.
+
+    ``deadline`` is the time by ``perf_counter``, in seconds, when the answer has to be there.
 
     Returns:
         ``{"golden_check": "passed", …}``, or TEI's ``error`` and ``error_type``.
     """
-    engine = application.service.engine
+    engine = service.engine
     try:
         check_file(engine.folder, GOLDEN_FILE, engine.manifest)
     except ArtifactError as error:
@@ -29,12 +35,10 @@ def check(application: Application, request_id: str = "", deadline: float = floa
     golden = msgspec.json.decode((engine.folder / GOLDEN_FILE).read_bytes(), type=list[Golden])
     least = 1.0
     for entry in golden:
-        # The golden texts have their prompts in them: the empty name leaves out the deployment's default prompt.
-        fields = {"inputs": entry.text, "prompt_name": "", "truncate": True}
-        response = application.embed(fields, request_id, deadline)
-        if response.status != 200:
-            return _failed(f"{entry.text!r} got no vector: {response.body.decode()}")
-        (vector,) = msgspec.json.decode(response.body, type=list[list[float]])
+        try:
+            (vector,), _ = service.embed(service.encode([entry.text], OPTIONS), EmbedOptions(), deadline)
+        except RequestError as error:
+            return _failed(f"{entry.text!r} got no vector: {error}")
         if len(vector) != len(entry.vector):
             return _failed(f"{entry.text!r} got {len(vector)} numbers, the artifact has {len(entry.vector)}")
         cosine = float(np.dot(vector, entry.vector) / (np.linalg.norm(vector) * np.linalg.norm(entry.vector)))

@@ -295,6 +295,11 @@ def test_an_image_is_a_repository_and_a_digest_or_tag(image: str, repository: st
         ({"reserved_concurrency": "none"}, "reserved_concurrency: 'none' is not allowed: it has to be a whole number"),
         ({"auth": "key"}, "auth: 'key' is not allowed: input should be 'iam', 'api_key' or 'none'"),
         ({"auth": "iam", "api_key_secret_arn": "arn:aws:x"}, "api_key_secret_arn needs auth = api_key; auth is iam"),
+        ({"url": False, "auth": "none"}, "url = false goes with auth = iam and no cors_origins"),
+        ({"url": False, "cors_origins": "*"}, "url = false goes with auth = iam and no cors_origins"),
+        ({"ssm_prefix": "search"}, "ssm_prefix: 'search' is not allowed: it has to be a path such as"),
+        ({"ssm_prefix": "/search/"}, "ssm_prefix: '/search/' is not allowed: it has to be a path such as"),
+        ({"ssm_prefix": "/aws/search"}, "ssm_prefix: '/aws/search' is not allowed: it has to be a path such as"),
         ({"principals": "me"}, "'me' is neither an account id of 12 digits, an ARN, nor an organization"),
         ({"principals": "*"}, "'*' is neither an account id of 12 digits, an ARN, nor an organization"),
         (

@@ -109,7 +109,7 @@ def lambda_api(
         yield stubber, pauses
 
 
-def context(seconds: float = 600) -> SimpleNamespace:
+def context(seconds: float = 900) -> SimpleNamespace:
     """Lambda's context of the check."""
     return SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000)
 
@@ -124,7 +124,7 @@ def event(kind: str, version: int, **more: Any) -> dict[str, Any]:
         "RequestId": "5b478341-ec69-47b1-9ab4-2e2f6ae2dbb6",
         "LogicalResourceId": f"GoldenCheckResult{version}",
         "ResourceType": "Custom::GoldenCheck",
-        "ResourceProperties": {"ServiceToken": "…", "ServiceTimeout": "660", "Version": VERSION.format(version)},
+        "ResourceProperties": {"ServiceToken": "…", "ServiceTimeout": "960", "Version": VERSION.format(version)},
     } | more
 
 
@@ -190,7 +190,7 @@ def test_the_version_is_asked_again_until_it_is_active(check, cloudformation, la
 
 
 @pytest.mark.parametrize(
-    ("code", "seconds"), [("TooManyRequestsException", 100), ("CodeArtifactUserFailedException", 600)]
+    ("code", "seconds"), [("TooManyRequestsException", 100), ("CodeArtifactUserFailedException", 900)]
 )
 def test_an_error_that_does_not_pass_fails_in_time(check, cloudformation, lambda_api, code, seconds) -> None:
     stubber, pauses = lambda_api

@@ -215,6 +215,13 @@ def test_retain_keeps_what_holds_data(templates: dict[str, Template]) -> None:
     assert kept == {"AWS::Logs::LogGroup", "AWS::SecretsManager::Secret", "AWS::KMS::Key"}
 
 
+def test_only_production_is_protected_from_deletion(assembly: Path) -> None:
+    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+    protected = {name for name, entry in artifacts.items() if entry["properties"].get("terminationProtection")}
+
+    assert protected == {"stage-prod"}
+
+
 def test_aws_solutions_finds_nothing(assembly: Path) -> None:
     report = json.loads((assembly / "validation-report.json").read_text())
 
