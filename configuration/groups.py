@@ -181,9 +181,10 @@ def _check_principals(value: tuple[str, ...]) -> tuple[str, ...]:
 class Access(Options):
     """Who may call."""
 
-    url: bool = True
-    """Whether there is a Function URL. Without one, only direct invocations are answered. Some regions have no Function URLs:
-    those of China and GovCloud, and a few others."""
+    endpoint: Literal["function_url", "api_gateway", "none"] = "function_url"
+    """How callers reach the function. ``function_url``: by its own URL; some regions have none: those of China and GovCloud, and
+    a few others. ``api_gateway``: through API Gateway behind AWS WAF, with a limit for each address and, if you like, your own
+    domain. ``none``: by direct invocation only."""
     auth: Literal["iam", "api_key", "none"] = "iam"
     """``iam``: requests are signed with SigV4. ``api_key``: requests carry a bearer token, which the function checks; the URL
     can be reached from the internet. ``none``: anybody may call from the internet."""
@@ -203,9 +204,29 @@ class Access(Options):
         return self
 
     @model_validator(mode="after")
-    def _url_needed(self) -> "Access":
-        if not self.url and (self.auth != "iam" or self.cors_origins):
-            raise ValueError("url = false goes with auth = iam and no cors_origins: IAM authorizes direct invocations")
+    def _fits_the_endpoint(self) -> "Access":
+        if self.endpoint == "none" and self.auth != "iam":
+            raise ValueError("endpoint = none goes with auth = iam: IAM authorizes direct invocations")
+        if self.endpoint != "function_url" and self.cors_origins:
+            raise ValueError("cors_origins needs endpoint = function_url, which answers the questions of browsers")
+        return self
+
+
+class Gateway(Options):
+    """API Gateway in front of the function, for ``endpoint`` = ``api_gateway``."""
+
+    requests_per_address: Annotated[int, Field(ge=10, le=2_000_000_000)] = 2000
+    """Most requests in five minutes from one address; more get 429."""
+    domain_name: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")] | None = None
+    """Your domain for the endpoint, such as ``embeddings.example.com``. The output ``DomainTarget`` is the name that its DNS
+    record (CNAME) has to point at."""
+    certificate_arn: Arn | None = None
+    """Certificate for ``domain_name`` in AWS Certificate Manager, in the region of the stack."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Gateway":
+        if bool(self.domain_name) != bool(self.certificate_arn):
+            raise ValueError("domain_name and certificate_arn go together: a domain, and the certificate for it")
         return self
 
 
@@ -342,6 +363,7 @@ class ServiceOptions(Options):
     image: Image = Image()
     serving: Serving = Serving()
     access: Access = Access()
+    gateway: Gateway = Gateway()
     logs: Logs = Logs()
     network: Network = Network()
     traffic: Traffic = Traffic()

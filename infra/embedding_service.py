@@ -17,9 +17,10 @@ from constructs import Construct
 
 from configuration import PROJECT
 from configuration.errors import ConfigurationError
-from configuration.groups import Compute, Monitoring, ServiceOptions
+from configuration.groups import Compute, Gateway, Monitoring, ServiceOptions
 
 from .access import api_key_secret, function_url, principal, secret_reader
+from .gateway import ModelGateway
 from .golden_check import GoldenCheck
 from .gradual_shift import GradualShift
 from .model_function import ModelFunction
@@ -33,7 +34,8 @@ class EmbeddingService(Construct):
     """An embeddings endpoint.
 
     Attributes:
-        url: HTTPS address of the endpoint, with a slash at its end; ``None`` if ``access.url`` is false.
+        url: HTTPS address of the endpoint, with a slash at its end; ``None`` if ``access.endpoint`` is ``none``.
+        domain_target: Name that the DNS record of ``gateway.domain_name`` has to point at; ``None`` without a domain.
         function: The Lambda function. Invoke ``alias`` instead of it.
         alias: The alias ``live``, which each deployment moves to a new version.
         role: The function's execution role. It may write its logs, and do what the chosen options need.
@@ -46,6 +48,7 @@ class EmbeddingService(Construct):
     """
 
     url: str | None
+    domain_target: str | None
     function: lambda_.DockerImageFunction
     alias: lambda_.Alias
     role: iam.Role
@@ -82,7 +85,8 @@ class EmbeddingService(Construct):
         super().__init__(scope, id)
         access, traffic = options.access, options.traffic
         _check_traffic(options)
-        if access.url:
+        _check_gateway(options)
+        if access.endpoint == "function_url":
             _check_region(self)
         # The CDK leaves "Default" out of logical ids. So the resources keep the ids that they had before ModelFunction was
         # a construct, and an update of a deployed stack replaces none of them.
@@ -100,8 +104,9 @@ class EmbeddingService(Construct):
         if traffic.traffic_shifting != "all_at_once":
             failed = self.metrics.failed_share(self.function.current_version, Duration.minutes(1))
             GradualShift(self, "Shift", alias=self.alias, shifting=traffic.traffic_shifting, failed_share=failed)
-        self._function_url = function_url(self.alias, access) if access.url else None
-        self.url = self._function_url.url if self._function_url else None
+        self._entrance = self._make_entrance(options)
+        self.url = self._entrance.url if self._entrance else None
+        self.domain_target = self._entrance.domain_target if isinstance(self._entrance, ModelGateway) else None
         if options.compute.keep_active:
             self._keep_active()
         for name in access.principals:
@@ -110,9 +115,18 @@ class EmbeddingService(Construct):
 
     def grant_invoke(self, grantee: iam.IGrantable) -> None:
         """Let ``grantee`` call the endpoint, through its URL if it has one, and by direct invocation of ``alias``."""
-        if self._function_url:
-            self._function_url.grant_invoke_url(grantee)
+        if isinstance(self._entrance, ModelGateway):
+            self._entrance.grant_invoke(grantee)
+        elif self._entrance:
+            self._entrance.grant_invoke_url(grantee)
         self.alias.grant_invoke(grantee)
+
+    def _make_entrance(self, options: ServiceOptions) -> lambda_.FunctionUrl | ModelGateway | None:
+        """Create what gives the alias an address."""
+        access = options.access
+        if access.endpoint == "api_gateway":
+            return ModelGateway(self, "Gateway", alias=self.alias, options=options.gateway, signed=access.auth == "iam")
+        return function_url(self.alias, access) if access.endpoint == "function_url" else None
 
     def _keep_active(self) -> None:
         """Invoke the alias once a day.
@@ -158,6 +172,13 @@ def _check_traffic(options: ServiceOptions) -> None:
         )
 
 
+def _check_gateway(options: ServiceOptions) -> None:
+    """Refuse options of a gateway where there is none."""
+    changed = [name for name, value in options.gateway if value != getattr(Gateway(), name)]
+    if changed and options.access.endpoint != "api_gateway":
+        raise ConfigurationError(f"{changed[0]}: needs endpoint = api_gateway. endpoint is {options.access.endpoint}")
+
+
 def _check_region(service: EmbeddingService) -> None:
     """Refuse a URL where there are none. The region of a stack without one is that of the CDK CLI."""
     region = Stack.of(service).region
@@ -165,5 +186,5 @@ def _check_region(service: EmbeddingService) -> None:
         region = os.environ.get("CDK_DEFAULT_REGION", "")
     if not has_function_urls(region):
         raise ConfigurationError(
-            f"url: {region} has no Lambda Function URLs. Allowed: false, for direct invocations only"
+            f"endpoint: {region} has no Lambda Function URLs. Allowed: api_gateway, or none for direct invocations only"
         )

@@ -23,6 +23,7 @@ TOO_MANY = "TooMany"
 UNUSED = {
     "AwsSolutions-APIG1": "The function writes a line for each request; access logs would be a second one.",
     "AwsSolutions-APIG2": "The function validates requests, and answers as the APIs of TEI and OpenAI do.",
+    "AwsSolutions-COG4": "Callers are programs, which sign requests or have a key.",
     "AwsSolutions-APIG6": "The function writes a line for each request; execution logs would hold texts.",
 }
 
@@ -79,15 +80,24 @@ class ModelGateway(Construct):
             resource_arn=self.api.deployment_stage.stage_arn,
             web_acl_arn=wall.attr_arn,
         )
-        for rule, reason in UNUSED.items():
+        unsigned = {} if signed else {"AwsSolutions-APIG4": "The function checks the API key, or anybody may call."}
+        for rule, reason in (UNUSED | unsigned).items():
             Validations.of(self.api).acknowledge(Acknowledgment(id=rule, reason=reason))
 
     def grant_invoke(self, grantee: iam.IGrantable) -> None:
         """Let ``grantee`` send signed requests. One of another account also needs a policy of its account."""
-        arn = self.api.arn_for_execute_api()
-        iam.Grant.add_to_principal_or_resource(
-            grantee=grantee, actions=["execute-api:Invoke"], resource_arns=[arn], resource=self.api
+        actions = ["execute-api:Invoke"]
+        grant = iam.Grant.add_to_principal(
+            grantee=grantee, actions=actions, resource_arns=[self.api.arn_for_execute_api()]
         )
+        if not grant.success:
+            # In its own policy the API is named like this, since the policy is part of it.
+            statement = iam.PolicyStatement(
+                principals=[grantee.grant_principal], actions=actions, resources=["execute-api:/*"]
+            )
+            self.api.add_to_resource_policy(statement)
+            # API Gateway heeds a policy from the next deployment of the API on.
+            self.api.latest_deployment.add_to_logical_id(statement.to_statement_json())
 
     def _domain(self, options: Gateway) -> apigateway.DomainNameOptions | None:
         if options.domain_name is None:

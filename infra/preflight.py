@@ -222,9 +222,9 @@ def checks(profile: str | None, configuration: Configuration) -> Iterator[str | 
         return
     if has_function_urls(account.region):
         yield f"{account.region} has Lambda Function URLs"
-    elif configuration.access.url:
+    elif configuration.access.endpoint == "function_url":
         yield PreflightError(
-            f"{account.region} has no Lambda Function URLs: export AWS_REGION=… with another region, or set url = false"
+            f"{account.region} has no Lambda Function URLs: export AWS_REGION=… with another region, or set endpoint"
         )
     try:
         identity = account.identity()

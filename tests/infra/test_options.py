@@ -252,7 +252,9 @@ def test_url_is_that_of_the_alias_on_the_version_of_this_deployment(case: str, t
     alias = template["Resources"][ALIAS]["Properties"]
 
     assert alias["Name"] == "live"
-    assert [url["Qualifier"] for url in urls] == (["live"] if CASES[case].get("url", True) else [])
+    assert [url["Qualifier"] for url in urls] == (
+        ["live"] if CASES[case].get("endpoint", "function_url") == "function_url" else []
+    )
     assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
     assert template["Resources"][version]["DeletionPolicy"] == "RetainExceptOnCreate"
 

@@ -22,7 +22,7 @@ from .conftest import Template, properties
 
 PARTITIONS = {"eu-central-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"}
 ACCOUNT = "123456789012"
-EVERYTHING = CASES["everything"] | {"url": False, "auth": "iam"}
+EVERYTHING = CASES["everything"] | {"endpoint": "none", "auth": "iam"}
 
 
 def define(app: App, region: str, artifact: Path, options: dict[str, Any]) -> EmbeddingsStack:
@@ -105,7 +105,7 @@ def lint(template: Path, regions: list[str]) -> None:
 def test_a_url_is_refused_where_there_are_none(
     region: str, feature_flags: dict[str, Any], small_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = f"url: {region} has no Lambda Function URLs. Allowed: false"
+    told = f"endpoint: {region} has no Lambda Function URLs. Allowed: api_gateway, or none"
     with pytest.raises(ConfigurationError, match=told):
         define(App(outdir=str(tmp_path / "a"), context=feature_flags), region, small_artifact, {})
     # A stack without a region of its own is deployed to that of the CDK CLI.
