@@ -69,9 +69,6 @@ print(len(function(TEXTS)))
             run_python(code, URL=url, KEY=KEY, TEXTS=[LONG])
 
 
-@pytest.mark.xfail(
-    strict=True, raises=openai.APIConnectionError, reason="the local server lets five connections wait to be accepted"
-)
 def test_openai_with_64_requests_at_once(url):
     async def embed() -> list[openai.types.CreateEmbeddingResponse]:
         async with openai.AsyncOpenAI(base_url=f"{url}v1", api_key=KEY, max_retries=0) as client:
@@ -102,7 +99,6 @@ console.log(JSON.stringify([embeddings.length, embeddings[2047]]));
     assert last == pytest.approx(http.post("embed", json={"inputs": texts[2047]}).json()[0], abs=1e-6)
 
 
-@pytest.mark.xfail(strict=True, raises=(AssertionError, OSError), reason="the local server requires a Content-Length")
 def test_a_chunked_body(url):
     """As Java's RestClient sends it."""
     address = urlsplit(url)
