@@ -261,9 +261,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror}; --port chooses another", file=sys.stderr
-        )
+        # Python adds the address to the system's message.
+        reason = error.strerror.partition(" (while")[0]
+        print(f"cannot listen on {options.host}:{options.port}: {reason}; --port chooses another", file=sys.stderr)
         return 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())

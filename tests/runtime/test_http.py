@@ -120,7 +120,7 @@ class TestDirectInvocation:
         assert handler(invalid).keys() == {"error", "error_type"}
 
     @pytest.mark.parametrize(
-        ("texts", "progress"), [(["word " * 500] * 250, "of 250 texts"), (["word " * 100_000], "windows of the text")]
+        ("texts", "progress"), [(["word " * 500] * 250, "of 250 texts"), (["word " * 100_000], "windows of the texts")]
     )
     def test_what_takes_longer_than_lambda_lets_it_is_refused_in_time(self, handler, texts, progress):
         before = handler({"inputs": "a"})
