@@ -10,6 +10,9 @@ PORT ?= 9000
 # Options of the CDK CLI, such as CDK_ARGS="-c stage=prod".
 CDK_ARGS ?=
 BENCH_ARGS ?=
+# The image of `make sbom`, and the container engine that has it.
+IMAGE ?= embeddings
+ENGINE ?= $(or $(CDK_DOCKER),docker)
 # Options of `make cost`, such as COST_ARGS="--cold 0.02 --speed 1.3".
 COST_ARGS ?=
 
@@ -50,6 +53,28 @@ PIP_INSTALL = set -o pipefail; $(BIN)/pip install --progress-bar off -r $< | \
 constraints: .venv/installed-tests ## Write constraints.txt from the installed versions, after a change of a requirements file
 	@set -o pipefail; { echo '# Exact versions of all that requirements.txt and tests/requirements.txt install; written by `make constraints`.' && \
 		$(BIN)/pip freeze --exclude pip | sed 's/+cpu$$//'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
+
+.PHONY: lock
+lock: .venv/installed-tests ## Write runtime/requirements.lock, with hashes, from runtime/requirements.txt
+	@$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11 --only-binary :all: \
+		--no-annotate --custom-compile-command "make lock" --output-file runtime/requirements.lock runtime/requirements.txt
+
+.PHONY: base-image
+base-image: .venv/installed-tests ## Pin the newest image of the Dockerfile's base, by digest
+	@$(BIN)/python -m containers.base_image
+
+.PHONY: audit
+audit: .venv/installed-tests ## Look up each pinned version in the advisories of OSV and npm; fails if it cannot ask
+	@$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --vulnerability-service osv \
+		--requirement constraints.txt --requirement runtime/requirements.txt || \
+		{ echo "error: the advisories name versions (the table above), or could not be asked: the audit has not passed" >&2; exit 1; }
+	@$(BIN)/npm audit --prefix infra/cli --loglevel error || \
+		{ echo "error: npm names versions (above), or could not be asked: the audit has not passed" >&2; exit 1; }
+
+.PHONY: sbom
+sbom: .venv/installed-tests ## Write build/sbom.cdx.json: what is in the image IMAGE
+	@mkdir -p build && $(BIN)/python -m containers.sbom $(ENGINE) $(IMAGE) > build/sbom.cdx.json.new && \
+		mv build/sbom.cdx.json.new build/sbom.cdx.json && echo "· build/sbom.cdx.json lists what is in $(IMAGE)"
 
 CDK := infra/cli/node_modules/.bin/cdk
 

@@ -155,7 +155,8 @@ class Serving(Options):
     """Name of the prompt that is put before each text if the request names none, such as ``query``. By default the
     checkpoint's default prompt, if it has one."""
     long_texts: Literal["error", "truncate", "window"] | None = None
-    """Treatment of a text that is longer than the model reads, if the request does not choose. By default ``error``."""
+    """Treatment of a text that is longer than the model reads, if the request does not choose. By default
+    ``truncate``, as in Text Embeddings Inference; ``window`` reads all of it, and is recommended."""
     max_tokens_per_request: Annotated[int, Field(ge=1)] | None = None
     """Most tokens in a request, over all its texts. By default 131072."""
     served_model_name: str | None = None

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import podman
+from . import base_image, podman
 from .tools import PROJECT, ToolError
 
 MIB = 1024 * 1024
@@ -44,20 +44,21 @@ def build(artifact: Path, tag: str) -> str:
     name = f"localhost/{tag}"
     dockerfile = PROJECT / "runtime" / "Dockerfile"
     with tempfile.TemporaryDirectory() as folder:
-        secrets = build_secrets(Path(folder))
-        options = ["--quiet", "--layers", *secrets, "--file", dockerfile, "--build-arg", f"MODEL={model}"]
+        here = build_options(Path(folder))
+        options = ["--quiet", "--layers", *here, "--file", dockerfile, "--build-arg", f"MODEL={model}"]
         podman.run("build", *options, "--tag", name, PROJECT)
     return name
 
 
-def build_secrets(folder: Path) -> list[str]:
-    """Return the options with which a build installs packages by this machine's certificates and package index, where
-    PIP_CERT, SSL_CERT_FILE or PIP_INDEX_URL name them. They do not get into the image.
+def build_options(folder: Path) -> list[str]:
+    """Return the options with which a build works on this machine: the base that :func:`base_image.ensure` got, and this
+    machine's certificates and package index, where PIP_CERT, SSL_CERT_FILE or PIP_INDEX_URL name them. The latter two do not
+    get into the image.
 
     Args:
         folder: An empty folder that exists as long as the build runs.
     """
-    options = []
+    options = [f"--build-arg=BASE_IMAGE={base_image.LOCAL}"]
     bundle = os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE")
     if bundle:
         options.append(f"--secret=id=ca_bundle,src={bundle}")

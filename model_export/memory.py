@@ -23,8 +23,8 @@ from .errors import ExportError
 
 THREADS = 2
 """Threads to compute with: those of a function with up to 3,538 MB. A larger one has memory to spare."""
-GREEDY = ("😀", "a ", "水")
-"""Texts that take much memory when they are repeated: many tokens for a character, or a word for each token."""
+GREEDY = ("😀", "a ", "水", "\U0010fffd ")
+"""Texts that take much memory when they are repeated: many tokens for a character, a word for each token, or both."""
 
 
 def measure_memory(folder: Path) -> Memory:

@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most tokens of a request, special tokens and prompts included."""
     default_prompt: str | None = None
     """Name of the prompt put before an input when a request names none; by default the checkpoint's default prompt."""
-    long_texts: LongTexts = "error"
+    long_texts: LongTexts = "truncate"
     """Treatment of a text that is longer than the model reads, for requests that do not choose one."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call the local server, ``*`` for all; on AWS the Function URL handles CORS."""

@@ -49,6 +49,14 @@ class Metrics:
         """Tokens embedded, special tokens included; count."""
         return self._own("Tokens", "Sum", period)
 
+    def truncated_texts(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Texts that were cut off because the model does not read so much; count."""
+        return self._own("TruncatedTexts", "Sum", period)
+
+    def windowed_texts(self, period: Duration = PERIOD) -> cloudwatch.Metric:
+        """Long texts that were read in windows; count."""
+        return self._own("WindowedTexts", "Sum", period)
+
     def errors(self, period: Duration = PERIOD) -> cloudwatch.Metric:
         """Requests answered with a status of 400 or more, the caller's mistakes included; count."""
         return self._own("Errors", "Sum", period)

@@ -69,7 +69,8 @@ class EventHandler:
 
 
 def _compute_headers(response: Response, seconds: float) -> dict[str, str]:
-    """TEI's headers about the work behind an answer, in characters, tokens and milliseconds, rounded down.
+    """TEI's headers about the work behind an answer, in characters, tokens and milliseconds, rounded down; and how many
+    texts were cut off or read in windows, if any.
 
     Of tokenization and inference TEI has the mean over a request's inputs, each with the time of the batch that it was in. The
     inputs of a request are one batch here, so that mean is the time of all.
@@ -78,7 +79,8 @@ def _compute_headers(response: Response, seconds: float) -> dict[str, str]:
     if usage is None:
         return {}
     total = str(int(seconds * 1000))
-    return {
+    long_texts = {"x-truncated-texts": usage.truncated, "x-windowed-texts": usage.windowed}
+    return {name: str(count) for name, count in long_texts.items() if count} | {
         "x-compute-type": "cpu",
         "x-compute-time": total,
         "x-compute-characters": str(usage.characters),

@@ -24,6 +24,8 @@ UNITS = {
     "Requests": "Count",
     "Texts": "Count",
     "Tokens": "Count",
+    "TruncatedTexts": "Count",
+    "WindowedTexts": "Count",
     "Errors": "Count",
     "Failures": "Count",
     "Latency": "Milliseconds",
@@ -81,6 +83,10 @@ class Telemetry:
             "memory_mb": values["MemoryUsed"],
             "ms": _steps(response, seconds),
         }
+        if usage and usage.truncated:
+            line["truncated_texts"] = values["TruncatedTexts"] = usage.truncated
+        if usage and usage.windowed:
+            line["windowed_texts"] = values["WindowedTexts"] = usage.windowed
         if failed:
             line["error_type"] = response.error_type
         if caller and self._log_caller:

@@ -58,6 +58,7 @@ class Tokenizer:
             return []
         if self._tokens.isdisjoint(ids) and self._pairs.isdisjoint(pairwise(ids)):
             return ids
+        del ids  # a million take 40 MB, which the reference needs
         return self._encode_with_reference(text)
 
     def _encode_with_reference(self, text: str) -> list[int]:

@@ -34,7 +34,7 @@ class Application:
     ) -> None:
         self.service = service
         self.metrics = Metrics(service.manifest.max_tokens)
-        self._authenticator = authenticator
+        self.authenticator = authenticator
         self._report = report
         self._served_model_name = served_model_name
 
@@ -48,7 +48,7 @@ class Application:
             methods, parameter = routes.find(request.path)
             route = methods.get("GET" if request.method == "HEAD" else request.method)
             if route is None or not route.open:
-                self._authenticator.check(request)
+                self.authenticator.check(request)
             if not methods:
                 raise routes.not_found(request.path)
             if request.method == "OPTIONS":
@@ -83,7 +83,7 @@ class Application:
             routes=routes.ROUTES,
             metrics=self.metrics,
             served_model_name=self._served_model_name,
-            needs_key=self._authenticator.needs_key,
+            needs_key=self.authenticator.needs_key,
             deadline=deadline,
         )
         if route.task is None:

@@ -51,7 +51,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
         """The tokens of ``inputs``, which the metrics count; see :meth:`Service.encode`."""
         self.metrics.count_inputs(len(inputs))
-        encoded = self.service.encode(inputs, options)
+        encoded = self.service.encode(inputs, options, self.deadline)
         self.metrics.observe_lengths(encoded)
         return encoded
 

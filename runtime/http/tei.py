@@ -2,9 +2,7 @@
 
 from itertools import accumulate
 
-from ..service.errors import EmptyInput
 from ..service.options import EmbedOptions, EncodeOptions
-from ..service.service import Service
 from . import VERSION, sizes
 from .answers import json_answer, numbers_answer, text_answer
 from .inputs import as_batch, encode_options
@@ -70,7 +68,8 @@ def embed(call: Call, request: EmbedRequest) -> Response:
 
 def embed_all(call: Call, request: EmbedAllRequest) -> Response:
     """Vectors of the tokens of texts."""
-    service = call.service
+    service, inputs = call.service, as_batch(request.inputs)
+    service.limits.check_count(len(inputs))
     # A token that is in two windows has two vectors, so long texts are not read in windows.
     truncate = service.config.long_texts == "truncate" if request.truncate is None else request.truncate
     options = EncodeOptions(
@@ -78,8 +77,6 @@ def embed_all(call: Call, request: EmbedAllRequest) -> Response:
         long_texts="truncate" if truncate else "error",
         truncation_direction=request.truncation_direction.lower(),
     )
-    inputs = as_batch(request.inputs)
-    service.limits.check_count(len(inputs))
     encoded = call.encode(inputs, options)
     sizes.check_token_vectors([len(windows[0]) for windows in encoded.windows], service.manifest.hidden)
     vectors, usage = service.token_vectors(encoded, call.deadline)
@@ -91,7 +88,6 @@ def similarity(call: Call, request: SimilarityRequest) -> Response:
     service = call.service
     service.limits.check_count(len(request.inputs.sentences), "inputs.sentences")
     inputs = [request.inputs.source_sentence, *request.inputs.sentences]
-    service.limits.check_count(len(inputs))
     encoded = call.encode(inputs, encode_options(request.parameters or SimilarityParameters()))
     vectors, usage = service.embed(encoded, EmbedOptions(), call.deadline)
     return numbers_answer(vectors[1:] @ vectors[0], usage)
@@ -102,18 +98,11 @@ def tokenize(call: Call, request: TokenizeRequest) -> Response:
     service = call.service
     inputs = [request.inputs] if isinstance(request.inputs, str) else request.inputs
     service.limits.check_count(len(inputs))
-    prompt, answer = service.prompt(request.prompt_name), []
-    for text in inputs:
-        answer.append(_tokens(service, prompt, text, request.add_special_tokens))
-        service.limits.check_tokens(sum(map(len, answer)), len(answer), len(inputs))
-    return json_answer(answer)
+    encodings = service.tokenize(inputs, request.prompt_name, request.add_special_tokens, call.deadline)
+    return json_answer([_tokens(text, encoding) for text, encoding in encodings])
 
 
-def _tokens(service: Service, prompt: str, text: str, add_special_tokens: bool) -> list[SimpleToken]:
-    if not text:
-        raise EmptyInput("`inputs` cannot be empty", param="inputs")
-    text = prompt + text
-    encoding = service.reference_encoding(text, add_special_tokens)
+def _tokens(text: str, encoding) -> list[SimpleToken]:
     byte_offsets = list(accumulate((len(character.encode()) for character in text), initial=0))
     return [
         SimpleToken(token_id, token, True, None, None)
@@ -127,10 +116,6 @@ def _tokens(service: Service, prompt: str, text: str, add_special_tokens: bool) 
 
 def decode(call: Call, request: DecodeRequest) -> Response:
     """The texts of token ids."""
-    limits, batch = call.service.limits, as_batch(request.ids, "input_ids")
-    limits.check_count(len(batch), "ids")
-    limits.check_tokens(sum(map(len, batch)), len(batch), len(batch))
-    if not all(batch):
-        raise EmptyInput("`input_ids` cannot be empty", param="ids")
-    decode_ids = call.service.engine.reference_tokenizer.decode
-    return json_answer([decode_ids(ids, skip_special_tokens=request.skip_special_tokens) for ids in batch])
+    batch = as_batch(request.ids, "input_ids")
+    call.service.limits.check_count(len(batch), "ids")
+    return json_answer(call.service.decode(batch, request.skip_special_tokens, call.deadline))

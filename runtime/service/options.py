@@ -17,8 +17,8 @@ class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     default_prompt: str | None = None
     """Name of the prompt put before an input. By default the checkpoint's default prompt, if it has one."""
-    long_texts: LongTexts = "error"
-    """Treatment of a text that is longer than the model reads."""
+    long_texts: LongTexts = "truncate"
+    """Treatment of a text that is longer than the model reads; TEI truncates since 1.9."""
 
 
 class EncodeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +49,8 @@ class Encoded(msgspec.Struct, frozen=True):
     windows: list[list[list[int]]]
     tokens: int
     characters: int
+    truncated: int
+    """Inputs that were cut off."""
     seconds: float
     """Time spent on encoding."""
 
@@ -59,5 +61,9 @@ class Usage(msgspec.Struct, frozen=True):
     texts: int
     tokens: int
     characters: int
+    truncated: int
+    """Texts that were cut off."""
+    windowed: int
+    """Texts that were read in several windows."""
     tokenization_seconds: float
     inference_seconds: float

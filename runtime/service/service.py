@@ -1,10 +1,13 @@
 """The service: texts or token ids in, vectors out, by a request's options.
 
 A request takes two steps, so that a refused one costs no inference: :meth:`Service.encode` applies prompts, limits and the
-handling of long texts; :meth:`Service.embed` or :meth:`Service.token_vectors` compute.
+handling of long texts; :meth:`Service.embed` or :meth:`Service.token_vectors` compute. A ``deadline`` is the time by
+``perf_counter``, in seconds, when the request has to be answered. How many inputs a request has, ``Limits.check_count`` checks
+before, because a route knows the name of its field.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -15,15 +18,14 @@ from ..engine.heads.pooling import normalize
 from ..engine.manifest import Manifest
 from . import windows
 from .characters import fitting
-from .errors import EmptyInput, InvalidInput, NotTokenizable, OutOfTime, UnknownPromptError
+from .deadline import in_time
+from .errors import EmptyInput, InvalidInput, NotTokenizable, UnknownPromptError
 from .limits import Limits
 from .options import Direction, EmbedOptions, Encoded, EncodeOptions, LongTexts, ServiceConfig, Usage
 
 if TYPE_CHECKING:  # to describe the API needs no onnxruntime
     from ..engine.engine import Engine
 
-ANSWER_SECONDS = 0.5
-"""Time kept for writing the answer after the last vector; 6 MB of JSON, compressed, took 0.2 s."""
 LONE_SURROGATE = "a text holds half of a surrogate pair, which is not valid Unicode"
 
 
@@ -57,35 +59,37 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         """Name of the prompt for requests that name none."""
         return self.config.default_prompt or self.manifest.default_prompt
 
-    def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
+    def encode(
+        self, inputs: Sequence[str | list[int]], options: EncodeOptions, deadline: float = float("inf")
+    ) -> Encoded:
         """Turn inputs (texts, or token ids with their special tokens) into the tokens that the model reads.
 
         Raises:
             EmptyInput, InvalidInput, NotTokenizable: an input or option is not allowed.
+            OutOfTime: the inputs would not be encoded before the deadline.
         """
         start = perf_counter()
-        self.limits.check_count(len(inputs))
         prompt = self.prompt(options.prompt_name)
-        encoded, tokens = [], 0
-        for value in inputs:
-            encoded.append(self._windows(value, prompt, options))
-            tokens += sum(map(len, encoded[-1]))
+        encoded, tokens, truncated = [], 0, 0
+        for value in in_time(inputs, deadline, "texts were tokenized"):
+            parts, cut = self._windows(value, prompt, options)
+            encoded.append(parts)
+            truncated += cut
+            tokens += sum(map(len, parts))
             self.limits.check_tokens(tokens, len(encoded), len(inputs))
-        return Encoded(encoded, tokens, sum(map(len, inputs)), perf_counter() - start)
+        return Encoded(encoded, tokens, sum(map(len, inputs)), truncated, perf_counter() - start)
 
     def embed(
         self, encoded: Encoded, options: EmbedOptions, deadline: float = float("inf")
     ) -> tuple[np.ndarray, Usage]:
         """Vectors of the encoded inputs: float32 [inputs, dimensions], or quantized to ``options.precision``.
 
-        ``deadline`` is the time by ``perf_counter`` (seconds) when the request has to be answered.
-
         Raises:
             OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
         computed = _compute(lambda window: self.engine.embed(window, False), encoded, deadline)
-        pooled = [windows.mean(vectors, each) for vectors, each in zip(computed, encoded.windows, strict=True)]
+        pooled = [windows.mean(list(islice(computed, len(each))), each) for each in encoded.windows]
         vectors = np.stack(pooled)[:, : options.dimensions]
         vectors = normalize(vectors) if options.normalize else np.ascontiguousarray(vectors)
         if options.precision != "float32":
@@ -97,26 +101,52 @@ class Service(msgspec.Struct, frozen=True, eq=False):
     def token_vectors(self, encoded: Encoded, deadline: float = float("inf")) -> tuple[list[np.ndarray], Usage]:
         """For each encoded input the vectors of its tokens, float32 [tokens, hidden], special tokens included.
 
-        ``deadline`` is the time by ``perf_counter`` (seconds) when the request has to be answered.
-
         Raises:
             OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
-        vectors = [computed[0] for computed in _compute(self.engine.token_vectors, encoded, deadline)]
+        vectors = list(_compute(self.engine.token_vectors, encoded, deadline))
         return vectors, _usage(encoded, perf_counter() - start)
 
-    def reference_encoding(self, text: str, add_special_tokens: bool):
-        """The tokens of ``text`` with their offsets in characters, as a ``tokenizers.Encoding``.
+    def tokenize(
+        self, texts: Sequence[str], prompt_name: str | None, add_special_tokens: bool, deadline: float = float("inf")
+    ) -> Iterator[tuple]:
+        """Each text, with its prompt before it, and its tokens with their offsets in characters, a ``tokenizers.Encoding``.
 
         Raises:
-            InvalidInput, NotTokenizable: the text is too long, or not valid Unicode.
+            EmptyInput, InvalidInput, NotTokenizable: a text is empty, too long or not valid Unicode, or an option not allowed.
+            OutOfTime: the texts would not be tokenized before the deadline.
         """
-        text = self._limited(text, "error", "right")
-        try:
-            return self.engine.reference_tokenizer.encode(text, add_special_tokens=add_special_tokens)
-        except UnicodeEncodeError:
-            raise NotTokenizable(LONE_SURROGATE, param="inputs") from None
+        prompt, tokens = self.prompt(prompt_name), 0
+        for count, text in enumerate(in_time(texts, deadline, "texts were tokenized"), start=1):
+            if not text:
+                raise EmptyInput("`inputs` cannot be empty", param="inputs")
+            text = prompt + self._limited(text, "error", "right")
+            try:
+                encoding = self.engine.reference_tokenizer.encode(text, add_special_tokens=add_special_tokens)
+            except UnicodeEncodeError:
+                raise NotTokenizable(LONE_SURROGATE, param="inputs") from None
+            tokens += len(encoding)
+            self.limits.check_tokens(tokens, count, len(texts))
+            yield text, encoding
+
+    def decode(
+        self, batch: Sequence[list[int]], skip_special_tokens: bool, deadline: float = float("inf")
+    ) -> list[str]:
+        """The texts of token ids.
+
+        Raises:
+            EmptyInput, InvalidInput: one of the lists is empty, or all together are too long.
+            OutOfTime: the texts would not be done before the deadline.
+        """
+        if not all(batch):
+            raise EmptyInput("`input_ids` cannot be empty", param="ids")
+        self.limits.check_tokens(sum(map(len, batch)), len(batch), len(batch), "ids")
+        decode = self.engine.reference_tokenizer.decode
+        return [
+            decode(ids, skip_special_tokens=skip_special_tokens)
+            for ids in in_time(batch, deadline, "texts were decoded", "ids")
+        ]
 
     def check_options(self, options: EmbedOptions) -> int:
         """The length of the vectors that ``options`` ask for.
@@ -153,8 +183,9 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             )
         return self.manifest.prompts[name]
 
-    def _windows(self, value: str | list[int], prompt: str, options: EncodeOptions) -> list[list[int]]:
-        """The token sequences that the model reads for one input: several only for a long text that is windowed."""
+    def _windows(self, value: str | list[int], prompt: str, options: EncodeOptions) -> tuple[list[list[int]], bool]:
+        """The token sequences that the model reads for one input, several only for a long text that is windowed; and whether
+        the input was cut off."""
         if not value:
             raise EmptyInput("`inputs` cannot be empty", param="inputs")
         if prompt and not isinstance(value, str):
@@ -162,16 +193,19 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             value = self.engine.reference_tokenizer.decode(self._known(value), skip_special_tokens=True)
         mode, max_tokens = options.long_texts or self.config.long_texts, self.manifest.max_tokens
         text_room = max_tokens - self.engine.num_special_tokens
+        cut = False
         if isinstance(value, str):
+            # The prompt is not counted: it is the model's own and short, and TEI does not count it either.
             text = self._limited(value, mode, options.truncation_direction)
+            cut = len(text) < len(value)
             content, frame = self._tokenize(prompt + text), self.engine.with_special_tokens
             room = text_room
         else:
             content, frame, room = self._known(value), list, max_tokens
         if len(content) <= room:
-            return [frame(content)]
+            return [frame(content)], cut
         if mode == "truncate":
-            return [frame(content[:room] if options.truncation_direction == "right" else content[-room:])]
+            return [frame(content[:room] if options.truncation_direction == "right" else content[-room:])], True
         if mode == "window":
             parts = windows.split(
                 content,
@@ -181,7 +215,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
                 model_tokens=max_tokens,
                 limits=self.limits,
             )
-            return [frame(part) for part in parts]
+            return [frame(part) for part in parts], False
         raise InvalidInput(
             f"`inputs` must have less than {max_tokens} tokens. Given: {len(content) + max_tokens - room}",
             param="inputs",
@@ -211,33 +245,20 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         return ids
 
 
-def _compute(compute: Callable[[list[int]], np.ndarray], encoded: Encoded, deadline: float) -> list[list[np.ndarray]]:
-    """The results of ``compute`` for each window of each input.
-
-    Lambda's timeout would kill the execution environment and leave the caller without an answer. So the next window is begun
-    only if there is time for one as slow as the slowest so far. The first window is always computed.
-    """
-    results, slowest, now = [], 0.0, perf_counter()
-    start = now
-    for each in encoded.windows:
-        results.append([])
-        for window in each:
-            if slowest and now + slowest + ANSWER_SECONDS > deadline:
-                raise OutOfTime(
-                    f"the request takes longer than the function may: {_progress(results, encoded)} "
-                    f"in {now - start:.1f} s; send less in one request",
-                    param="inputs",
-                )
-            results[-1].append(compute(window))
-            slowest, now = max(slowest, perf_counter() - now), perf_counter()
-    return results
-
-
-def _progress(results: list[list[np.ndarray]], encoded: Encoded) -> str:
-    if len(encoded.windows) == 1:
-        return f"{len(results[0])} of {len(encoded.windows[0])} windows of the text were embedded"
-    return f"{len(results) - 1} of {len(encoded.windows)} texts were embedded"
+def _compute(compute: Callable[[list[int]], np.ndarray], encoded: Encoded, deadline: float) -> Iterator[np.ndarray]:
+    """The results of ``compute`` for the windows of all inputs, one after the other."""
+    flat = [window for each in encoded.windows for window in each]
+    unit = "texts" if len(flat) == len(encoded.windows) else "windows of the texts"
+    return map(compute, in_time(flat, deadline, f"{unit} were embedded"))
 
 
 def _usage(encoded: Encoded, inference_seconds: float) -> Usage:
-    return Usage(len(encoded.windows), encoded.tokens, encoded.characters, encoded.seconds, inference_seconds)
+    return Usage(
+        texts=len(encoded.windows),
+        tokens=encoded.tokens,
+        characters=encoded.characters,
+        truncated=encoded.truncated,
+        windowed=sum(len(each) > 1 for each in encoded.windows),
+        tokenization_seconds=encoded.seconds,
+        inference_seconds=inference_seconds,
+    )

@@ -32,7 +32,7 @@ EVERY_KEY = {
     "pip_conf": "/etc/pip.conf",
     "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",
     "image": "embeddings:v1",
-    "endpoint": "function_url",
+    "endpoint": "none",
     "auth": "api_key",
     "principals": ["210987654321"],
     "api_key_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf",
@@ -156,6 +156,8 @@ def test_unset_in_a_stage_or_on_the_command_line_means_left_out(
         "api_key_secret_arn": {"auth"},
         "vpc_id": {"subnet_ids"},
         "subnet_ids": {"vpc_id"},
+        "domain_name": {"certificate_arn"},
+        "certificate_arn": {"domain_name"},
         "security_group_ids": {"vpc_id", "subnet_ids"},
     }
     values = {name: EVERY_KEY[name] for name in {key} | companions.get(key, set())}

@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from containers import image as images
-from containers import podman
+from containers import podman, sbom
 from containers.tools import PROJECT, ToolError, run
 
 MAX_MIB = 400
@@ -76,5 +80,23 @@ def test_its_size(image):
 def test_every_package_has_a_wheel_for_both_architectures(machine, tmp_path):
     platforms = [f"--platform=manylinux_2_{glibc}_{machine}" for glibc in (17, 27, 28)]
     options = ["--dry-run", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.13", *platforms]
-    requirements = PROJECT / "runtime" / "requirements.txt"
+    requirements = PROJECT / "runtime" / "requirements.lock"
     run([sys.executable, "-m", "pip", "install", *options, f"--target={tmp_path}", "--requirement", requirements])
+
+
+def test_each_wheel_is_one_of_the_lock_and_in_the_bill_of_materials(image, root):
+    document = sbom.describe(["podman"], image)
+    text = JsonV1Dot6(document).output_as_string()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    lock = (PROJECT / "runtime" / "requirements.lock").read_text()
+    listed = {component.name.lower(): component for component in document.components if component.hashes}
+    installed = {found.metadata["Name"].lower() for found in distributions(path=[str(root / "opt/python")])}
+    assert set(listed) == installed
+    assert all(f"sha256:{next(iter(component.hashes)).content}" in lock for component in listed.values())
+    debian = {
+        line.split()[0] for line in podman.run("run", "--rm", "--entrypoint=dpkg-query", image, "-W").splitlines()
+    }
+    refs = {
+        str(component.bom_ref).split(":")[1] for component in document.components if "deb:" in str(component.bom_ref)
+    }
+    assert refs == {name.partition(":")[0] for name in debian}

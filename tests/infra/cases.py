@@ -81,5 +81,5 @@ CASES |= {
 }
 """The keys that each case sets, by its name."""
 
-PUBLIC = {"unreserved", "api-key", "api-key-brought", "public", "retain", "key", "everything"}
+PUBLIC = {"unreserved", "api-key", "api-key-brought", "public", "retain", "key", "everything", "gateway-domain"}
 """Cases whose URL can be reached from the internet."""

@@ -90,11 +90,10 @@ def deployed(
         model_dir=str(request.getfixturevalue(folder)), default_prompt=default_prompt, log_level="ERROR"
     )
     server = Server(("127.0.0.1", 0), load(settings, threads=1))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+    threading.Thread(target=server.run).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", server.url)
     yield
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ TRACES = {"Effect": "Allow", "Action": ["xray:PutTelemetryRecords", "xray:PutTra
 EXECUTION_ROLE = {
     "api-key": [LOGS, CREATED_SECRET],
     "api-key-brought": [LOGS, BROUGHT_SECRET],
+    "gateway-domain": [LOGS, CREATED_SECRET],
     "retain": [LOGS, CREATED_SECRET, CREATED_KEY],
     "key": [LOGS, CREATED_SECRET, CREATED_KEY],
     "key-brought": [LOGS, BROUGHT_KEY],
@@ -151,6 +152,8 @@ def open_doors(template: Template) -> Iterator[str]:
         own = resource.get("Properties", {})
         if resource["Type"] == "AWS::Lambda::Url" and own["AuthType"] == "NONE":
             yield name
+        if resource["Type"] == "AWS::ApiGateway::Method" and own["AuthorizationType"] == "NONE":
+            yield name
         if resource["Type"] == "AWS::Lambda::Permission" and own["Principal"] == "*" and "PrincipalOrgID" not in own:
             yield name
         for rule in own.get("SecurityGroupIngress", []):
@@ -174,10 +177,12 @@ def test_nothing_is_public_without_being_asked_for(case: str, templates: dict[st
     doors = {templates[case]["Resources"][name]["Type"] for name in open_doors(templates[case])}
 
     # A public URL takes both permissions since October 2025. Nothing else may be public.
-    assert doors == ({"AWS::Lambda::Url", "AWS::Lambda::Permission"} if case in PUBLIC else set())
+    gateway = CASES[case].get("endpoint") == "api_gateway"
+    public = {"AWS::ApiGateway::Method"} if gateway else {"AWS::Lambda::Url", "AWS::Lambda::Permission"}
+    assert doors == (public if case in PUBLIC else set())
 
 
-@pytest.mark.parametrize("case", sorted(PUBLIC))
+@pytest.mark.parametrize("case", sorted(case for case in PUBLIC if "endpoint" not in CASES[case]))
 def test_public_url_has_both_permissions(case: str, templates: dict[str, Template]) -> None:
     alias = {"Ref": "EmbeddingsLive8C55E27E"}
 

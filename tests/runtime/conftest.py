@@ -54,13 +54,12 @@ def make_handler(
 def serving(handler: EventHandler, cors_origins: tuple[str, ...] = ()) -> Iterator[str]:
     """The URL of a server for ``handler``."""
     server = Server(("127.0.0.1", 0), handler, cors_origins)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(target=server.run)
     thread.start()
     try:
         yield server.url
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
         thread.join()
 
 

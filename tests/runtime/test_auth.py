@@ -100,10 +100,6 @@ class TestKey:
         assert http.get("/docs", auth=("first-key", "anyone")).status_code == 401
         assert http.get("/docs", headers={"authorization": "Basic !"}).status_code == 401
 
-    def test_direct_invocations_need_none(self, http):
-        path = "/2015-03-31/functions/function/invocations"
-        assert len(http.post(path, json={"inputs": "a"}).json()) == 1
-
     def test_an_empty_secret_lets_nobody_in(self, http, vault):
         vault.key = " "
         assert embed(http, "") == 401

@@ -24,9 +24,9 @@ def decomposed(text: str) -> int:
 
 def test_limits():
     limits = Limits()
-    assert [limits.characters(512, windowed) for windowed in (False, True)] == [128_000, 1_048_576]
-    assert limits.characters(32_768, False) == 1_048_576
-    assert Limits(max_tokens=1024).characters(8, True) == 8192
+    assert [limits.characters(512, windowed) for windowed in (False, True)] == [128_000, 786_432]
+    assert limits.characters(32_768, False) == 786_432
+    assert Limits(max_tokens=1024).characters(8, True) == 6144
 
 
 def test_no_character_grows_more():

@@ -120,7 +120,7 @@ class TestDirectInvocation:
         assert handler(invalid).keys() == {"error", "error_type"}
 
     @pytest.mark.parametrize(
-        ("texts", "progress"), [(["word " * 500] * 250, "of 250 texts"), (["word " * 100_000], "windows of the text")]
+        ("texts", "progress"), [(["word " * 500] * 250, "of 250 texts"), (["word " * 100_000], "windows of the texts")]
     )
     def test_what_takes_longer_than_lambda_lets_it_is_refused_in_time(self, handler, texts, progress):
         before = handler({"inputs": "a"})
@@ -133,12 +133,6 @@ class TestDirectInvocation:
 
     def test_a_text_is_always_tried(self, handler):
         assert handler({"inputs": "a"}, LambdaContext("id", None, None, 0)) == handler({"inputs": "a"})
-
-    def test_over_http_as_the_emulator_takes_it(self, http):
-        path = "/2015-03-31/functions/function/invocations"
-        vectors = http.post(path, json={"inputs": ["First text", "Second text"]}).json()
-        assert vectors == http.post("/embed", json={"inputs": ["First text", "Second text"]}).json()
-        assert http.post(path, content="{").status_code == 400
 
 
 class TestEncodings:
@@ -235,13 +229,6 @@ class TestMethods:
         response = http.post(path, json={"inputs": "a"})
         assert response.status_code == 404
         assert response.json()["error_type"] == "NotFound"
-
-    def test_a_body_without_a_length(self, http):
-        response = http.post("/embed", content=iter([b'{"inputs": "a"}']), headers=JSON)
-        assert response.status_code == 411
-
-    def test_more_than_lambda_lets_through(self, http):
-        assert http.post("/embed", content=b" " * 6_300_000, headers=JSON).status_code == 413
 
 
 PREFLIGHT = {"origin": "https://app.example", "access-control-request-method": "POST"}

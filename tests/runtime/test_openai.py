@@ -97,7 +97,7 @@ class TestErrors:
         [
             ({"input": ""}, "input"),
             ({"input": []}, "input"),
-            ({"input": LONG}, "input"),
+            ({"input": LONG, "truncate": False}, "input"),
             ({"input": ["a"] * 2049}, "input"),
             ({"input": {"text": "a"}}, "input"),
             ({"input": ["a", 1]}, None),

