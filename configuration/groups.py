@@ -148,6 +148,13 @@ class Image(Options):
         return match["digest"] or match["tag"]
 
 
+def _check_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if not name.strip() or "," in name:
+            raise ValueError(f"{name!r} is not a name; it has to have a character, and no comma")
+    return value
+
+
 class Serving(Options):
     """Defaults and limits of the API. The defaults themselves are in ``runtime/settings.py``."""
 
@@ -159,8 +166,9 @@ class Serving(Options):
     ``truncate``, as in Text Embeddings Inference; ``window`` reads all of it, and is recommended."""
     max_tokens_per_request: Annotated[int, Field(ge=1)] | None = None
     """Most tokens in a request, over all its texts. By default 131072."""
-    served_model_name: str | None = None
-    """Name that the OpenAI routes accept for the model, besides its own."""
+    served_model_names: Annotated[Names, AfterValidator(_check_names)] = ()
+    """Names that the OpenAI routes accept for the model, besides its own: ``text-embedding-3-small`` for code that asks for
+    OpenAI's, ``*`` for any name. Answers have the first one."""
 
 
 def _check_origins(value: tuple[str, ...]) -> tuple[str, ...]:

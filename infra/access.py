@@ -8,6 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from configuration.groups import Access
+from runtime.http.cors import ALLOWED_HEADERS, EXPOSED_HEADERS
 
 KEY_LENGTH = 48
 """Characters of a created API key, letters and digits: 285 bits."""
@@ -61,8 +62,8 @@ def _cors(access: Access) -> lambda_.FunctionUrlCorsOptions:
     return lambda_.FunctionUrlCorsOptions(
         allowed_origins=list(access.cors_origins),
         allowed_methods=[lambda_.HttpMethod.GET, lambda_.HttpMethod.HEAD, lambda_.HttpMethod.POST],
-        allowed_headers=["authorization", "content-encoding", "content-type", "x-amz-date", "x-amz-security-token"],
-        exposed_headers=["retry-after", "x-request-id"],
+        allowed_headers=list(ALLOWED_HEADERS),
+        exposed_headers=list(EXPOSED_HEADERS),
         max_age=Duration.hours(1),
     )
 

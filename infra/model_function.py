@@ -168,7 +168,7 @@ def _environment(options: ServiceOptions) -> dict[str, str]:
         "DEFAULT_PROMPT": options.serving.default_prompt,
         "LONG_TEXTS": options.serving.long_texts,
         "MAX_TOKENS": options.serving.max_tokens_per_request,
-        "SERVED_MODEL_NAME": options.serving.served_model_name,
+        "SERVED_MODEL_NAMES": ",".join(options.serving.served_model_names) or None,
         "LOG_LEVEL": options.logs.log_level,
         "LOG_CALLER": True if options.logs.log_caller else None,
     }

@@ -31,6 +31,7 @@ from waitress.utilities import BadRequest, Error, InternalServerError
 from .aws.events import EventHandler
 from .aws.startup import load
 from .engine.manifest import ArtifactError
+from .http.cors import ALLOWED_HEADERS, EXPOSED_HEADERS
 from .http.errors import HttpError, openai_error, tei_error
 from .http.messages import Request, Response
 from .http.route import is_openai
@@ -41,7 +42,6 @@ from .settings import PREFIX, Settings, SettingsError
 INVOCATION_PATH = re.compile(r"/2015-03-31/functions/[^/]+/invocations")
 REQUEST_TARGET = re.compile(r"(?:https?://[^/?#]*)?(?P<path>[^?#]*)")
 """The path in a request's first line, where a proxy's client writes the whole URL (RFC 9112, 3.2.2)."""
-ALLOWED_HEADERS = "authorization, content-type, content-encoding"
 MAX_CONNECTIONS = 256
 """Further ones wait in the operating system's queue. Each may hold three files open; 1,024 is a usual limit of a process."""
 FLUSH_SECONDS = 1
@@ -106,7 +106,8 @@ class WsgiApplication:
         return {
             "access-control-allow-origin": "*" if "*" in allowed else origin,
             "access-control-allow-methods": "GET, POST",
-            "access-control-allow-headers": ALLOWED_HEADERS,
+            "access-control-allow-headers": ", ".join(ALLOWED_HEADERS),
+            "access-control-expose-headers": ", ".join(EXPOSED_HEADERS),
             "access-control-max-age": "86400",
             "vary": "origin",
         }

@@ -42,8 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The lowest level that is logged."""
     log_caller: bool = False
     """Whether the log names the caller of a request: the IAM principal and the source address that the Function URL reports."""
-    served_model_name: str | None = None
-    """A name that OpenAI's clients may use for the model besides its id."""
+    served_model_names: tuple[str, ...] = ()
+    """Names that OpenAI's clients may use for the model besides its id, ``*`` for any."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for field in cls.__struct_fields__:
             text = environment.get(PREFIX + field.upper(), "").strip()
             if text:
-                values[field] = _split(text) if field == "cors_origins" else text
+                values[field] = _split(text) if cls.__annotations__[field] == tuple[str, ...] else text
         try:
             settings = msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:

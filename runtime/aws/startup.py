@@ -44,7 +44,7 @@ def load(
         log_caller=settings.log_caller,
     )
     authenticator = _authenticator(settings, telemetry)
-    application = Application(service, authenticator, telemetry.record_failure, settings.served_model_name)
+    application = Application(service, authenticator, telemetry.record_failure, settings.served_model_names)
     return EventHandler(application, telemetry)
 
 

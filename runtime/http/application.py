@@ -11,7 +11,7 @@ from .auth import Authenticator
 from .decoding import convert_fields, decode_body
 from .errors import HttpError, openai_error, tei_error
 from .inputs import is_batch
-from .messages import Request, Response, finish
+from .messages import Request, Response, accepts_gzip, finish
 from .metrics import Metrics
 from .route import Call, Route, is_openai
 
@@ -30,13 +30,13 @@ class Application:
         service: Service,
         authenticator: Authenticator,
         report: Callable[[Exception, str], None],
-        served_model_name: str | None = None,
+        served_model_names: tuple[str, ...] = (),
     ) -> None:
         self.service = service
         self.metrics = Metrics(service.manifest.max_tokens)
         self.authenticator = authenticator
         self._report = report
-        self._served_model_name = served_model_name
+        self._served_model_names = served_model_names
 
     def answer(self, request: Request, deadline: float = float("inf")) -> tuple[str, Response]:
         """The label of the route that answered ``request``, for logs, and the response.
@@ -60,30 +60,33 @@ class Application:
                 arguments = [] if parameter is None else [parameter]
                 if route.request is not None:
                     arguments.append(decode_body(request, route.request))
-                response = self._call(route, arguments, deadline)
-                sizes.check_body(response.body)
+                gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+                response = self._call(route, arguments, deadline, gzip)
+            finish(response, request)
+            sizes.check(response)
         except Exception as error:
             to_response = openai_error if is_openai(request.path) else tei_error
             response = to_response(self._request_error(error, request.id))
-        finish(response, request)
+            finish(response, request)
         return label, response
 
     def embed(self, fields: Any, request_id: str = "", deadline: float = float("inf")) -> Response:
         """Answer a call that has the fields of ``POST /embed`` but is not an HTTP request."""
         try:
             response = self._call(routes.EMBED, [convert_fields(fields, routes.EMBED.request)], deadline)
-            sizes.check_body(response.body)
+            sizes.check(response)
         except Exception as error:
             response = tei_error(self._request_error(error, request_id))
         return response
 
-    def _call(self, route: Route, arguments: list[Any], deadline: float) -> Response:
+    def _call(self, route: Route, arguments: list[Any], deadline: float, gzip: bool | None = None) -> Response:
         call = Call(
             service=self.service,
             routes=routes.ROUTES,
             metrics=self.metrics,
-            served_model_name=self._served_model_name,
+            served_model_names=self._served_model_names,
             needs_key=self.authenticator.needs_key,
+            gzip=gzip,
             deadline=deadline,
         )
         if route.task is None:

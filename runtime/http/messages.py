@@ -100,8 +100,8 @@ def finish(response: Response, request: Request) -> None:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether an ``Accept-Encoding`` header allows gzip (RFC 9110, 12.5.3)."""
-    for item in accept_encoding.lower().split(","):
-        coding, _, parameters = item.partition(";")
-        if coding.strip() in ("gzip", "x-gzip", "*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+    items = (item.partition(";") for item in "".join(accept_encoding.lower().split()).split(","))
+    weights = {coding: weight for coding, _, weight in items}
+    # A coding that is named does not depend on the weight of `*`, wherever that stands.
+    weight = next((weights[coding] for coding in ("gzip", "x-gzip", "*") if coding in weights), "q=0")
+    return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")

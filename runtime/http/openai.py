@@ -11,7 +11,7 @@ from .answers import json_answer, numbers_answer
 from .errors import HttpError
 from .inputs import as_batch, encode_options, with_prompt
 from .messages import Response
-from .route import Call
+from .route import ANY_NAME, Call
 from .types import OpenAIEmbeddingsRequest, OpenAIModel, OpenAIModels
 
 PROMPT_SEPARATOR = ":"
@@ -31,7 +31,8 @@ def embeddings(call: Call, request: OpenAIEmbeddingsRequest) -> Response:
         encoding = with_prompt(encoding, prompt_name)
     options = EmbedOptions(dimensions=request.dimensions, precision=request.precision)
     service.limits.check_count(len(inputs))
-    sizes.check_vectors(len(inputs), service.check_options(options), options.precision, base64)
+    sizes.check_vectors(len(inputs), service.check_options(options), options.precision, gzip=call.gzip, base64=base64)
+    _check_ids(call, inputs)
     vectors, usage = service.embed(call.encode(inputs, encoding), options, call.deadline)
     return numbers_answer(
         {
@@ -40,11 +41,40 @@ def embeddings(call: Call, request: OpenAIEmbeddingsRequest) -> Response:
                 {"object": "embedding", "index": index, "embedding": _base64(vector) if base64 else vector}
                 for index, vector in enumerate(vectors)
             ],
-            "model": model_names(call)[0],
+            "model": call.model_names[0],
             "usage": {"prompt_tokens": usage.tokens, "total_tokens": usage.tokens},
         },
         usage,
     )
+
+
+def _check_ids(call: Call, inputs: list[str | list[int]]) -> None:
+    """Check that token ids stand between the model's special tokens, as those of its own tokenizer do.
+
+    Some clients send token ids of OpenAI's models, which have no special tokens; here these ids stand for other words.
+
+    Raises:
+        InvalidInput: there are other token ids.
+    """
+    tokenizer = call.service.manifest.tokenizer
+    prefix, suffix = list(tokenizer.prefix), list(tokenizer.suffix)
+    if all(isinstance(value, str) or not value or _is_framed(value, prefix, suffix) for value in inputs):
+        return
+    frame = " and ".join([f"start with {prefix}"] * bool(prefix) + [f"end with {suffix}"] * bool(suffix))
+    reason = (
+        f"token ids have to {frame}, the model's special tokens; these may be those of another model"
+        if frame
+        else "token ids are not accepted: the model has no special tokens that would tell its ids from those of another model"
+    )
+    raise InvalidInput(
+        f"{reason}. Send the texts: LangChain's OpenAIEmbeddings does so with `check_embedding_ctx_length=False`",
+        param="inputs",
+    )
+
+
+def _is_framed(ids: list[int], prefix: list[int], suffix: list[int]) -> bool:
+    content = ids[len(prefix) : len(ids) - len(suffix)]
+    return bool(prefix or suffix) and ids == [*prefix, *content, *suffix]
 
 
 def _base64(vector: np.ndarray) -> str:
@@ -52,7 +82,7 @@ def _base64(vector: np.ndarray) -> str:
 
 
 def models(call: Call) -> Response:
-    """The model, and the model with each of its prompts."""
+    """The names of the model, each also with each of its prompts."""
     return json_answer(OpenAIModels([_model(name) for name in _listed(call)]))
 
 
@@ -65,23 +95,21 @@ def model(call: Call, name: str) -> Response:
     return json_answer(_model(name))
 
 
-def model_names(call: Call) -> list[str]:
-    """The names of the model: first the one that the deployment chose, if any, then the model's id."""
-    names = [call.served_model_name, call.service.manifest.model.id]
-    return list(dict.fromkeys(name for name in names if name))
-
-
 def prompt_of(call: Call, name: str | None) -> str | None:
     """The prompt in the model's name ``name``, or None if it has none.
 
     Raises:
         HttpError: no model has this name (404).
     """
-    if name is None or name in model_names(call):
+    if name is None or name in call.model_names:
         return None
     base, _, prompt = name.rpartition(PROMPT_SEPARATOR)
-    if base in model_names(call) and prompt in call.service.manifest.prompts:
+    serves_any = ANY_NAME in call.served_model_names
+    if prompt in call.service.manifest.prompts and (serves_any or base in call.model_names):
         return prompt
+    # After a name of the model, an unknown prompt is a slip even if any name is served.
+    if serves_any and base not in call.model_names:
+        return None
     known = ", ".join(f"`{known}`" for known in _listed(call))
     raise HttpError(
         404,
@@ -93,7 +121,7 @@ def prompt_of(call: Call, name: str | None) -> str | None:
 
 
 def _listed(call: Call) -> list[str]:
-    names = model_names(call)
+    names = call.model_names
     return names + [name + PROMPT_SEPARATOR + prompt for name in names for prompt in call.service.manifest.prompts]
 
 

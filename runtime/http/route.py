@@ -10,6 +10,9 @@ from ..service.service import Service
 from .messages import Response
 from .metrics import Metrics
 
+ANY_NAME = "*"
+"""Among the names that a deployment serves: any other name is served too."""
+
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path."""
@@ -41,12 +44,20 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...]
     """All routes, for the description."""
     metrics: Metrics
-    served_model_name: str | None = None
-    """A name for the model besides its id, for OpenAI's clients."""
+    served_model_names: tuple[str, ...] = ()
+    """Names for the model besides its id, for OpenAI's clients; ``*`` for any."""
     needs_key: bool = False
     """Whether callers have to send an API key."""
+    gzip: bool | None = None
+    """Whether the client accepts gzip; None if the answer cannot be compressed."""
     deadline: float = float("inf")
     """The time by ``perf_counter``, in seconds, when the request has to be answered."""
+
+    @property
+    def model_names(self) -> list[str]:
+        """The model's names: those that the deployment chose, then its id. Answers have the first one."""
+        names = [*self.served_model_names, self.service.manifest.model.id]
+        return [name for name in dict.fromkeys(names) if name != ANY_NAME]
 
     def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
         """The tokens of ``inputs``, which the metrics count; see :meth:`Service.encode`."""

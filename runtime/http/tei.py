@@ -35,13 +35,13 @@ def info(call: Call) -> Response:
             model_id=manifest.model.id,
             model_sha=manifest.model.revision,
             model_dtype="float32" if manifest.precision == "exact" else "int8",
-            served_model_name=call.served_model_name or manifest.model.id,
+            served_model_name=call.model_names[0],
             model_type=ModelType(EmbeddingModel("+".join(manifest.pooling))),
             max_concurrent_requests=1,
             max_input_length=manifest.max_tokens,
             max_batch_tokens=service.limits.max_tokens,
             max_batch_requests=1,
-            max_client_batch_size=service.limits.max_texts,
+            max_client_batch_size=min(service.limits.max_texts, sizes.fitting_vectors(manifest.dimensions, "float32")),
             auto_truncate=service.config.long_texts == "truncate",
             tokenization_workers=1,
             version=VERSION,
@@ -60,7 +60,7 @@ def embed(call: Call, request: EmbedRequest) -> Response:
     service, inputs = call.service, as_batch(request.inputs)
     options = EmbedOptions(normalize=request.normalize, dimensions=request.dimensions, precision=request.precision)
     service.limits.check_count(len(inputs))
-    sizes.check_vectors(len(inputs), service.check_options(options), options.precision)
+    sizes.check_vectors(len(inputs), service.check_options(options), options.precision, gzip=call.gzip)
     encoded = call.encode(inputs, encode_options(request))
     vectors, usage = service.embed(encoded, options, call.deadline)
     return numbers_answer(vectors, usage)
@@ -78,7 +78,8 @@ def embed_all(call: Call, request: EmbedAllRequest) -> Response:
         truncation_direction=request.truncation_direction.lower(),
     )
     encoded = call.encode(inputs, options)
-    sizes.check_token_vectors([len(windows[0]) for windows in encoded.windows], service.manifest.hidden)
+    lengths = [len(windows[0]) for windows in encoded.windows]
+    sizes.check_token_vectors(lengths, service.manifest.hidden, gzip=call.gzip)
     vectors, usage = service.token_vectors(encoded, call.deadline)
     return numbers_answer(vectors, usage)
 

@@ -28,6 +28,13 @@ Input = Annotated[
         extra_json_schema={NARROWED: {"anyOf": [*_TEXT_OR_IDS["anyOf"], {"type": "array", "items": _TEXT_OR_IDS}]}},
     ),
 ]
+OpenAIInput = Annotated[
+    Input,
+    Meta(
+        description="A text, the token ids of a text, or a list of these. Ids have to stand between the special tokens that "
+        "the model expects, which shows that they are its own and not those of another model."
+    ),
+]
 TokenizeInput = Annotated[
     str | list[str], Meta(description="A text or a list of texts.", examples=["What is Deep Learning?"])
 ]
@@ -293,7 +300,13 @@ class Info(Struct, kw_only=True):
     max_input_length: int
     max_batch_tokens: Annotated[int, Meta(description="The most tokens that a request may have.")]
     max_batch_requests: int | None
-    max_client_batch_size: Annotated[int, Meta(description="The most texts that a request may have.")]
+    max_client_batch_size: Annotated[
+        int,
+        Meta(
+            description="The most texts whose vectors, as numbers, fit in an answer to any client. More fit with gzip, base64, "
+            "fewer dimensions or a lower precision."
+        ),
+    ]
     auto_truncate: bool
     tokenization_workers: int
     version: str
@@ -319,11 +332,11 @@ class ErrorResponse(Struct):
 class OpenAIEmbeddingsRequest(Reading, kw_only=True):
     """Texts to embed, by OpenAI's options and, for clients that can send more, ours."""
 
-    input: Input
+    input: OpenAIInput
     model: Annotated[
         str | None,
         Meta(
-            description="The model's name as `/v1/models` lists it; with `:` and a prompt's name, as in "
+            description="A name of the model as `/v1/models` lists them; with `:` and a prompt's name, as in "
             "`intfloat/multilingual-e5-small:query`, that prompt is put before every input."
         ),
     ] = None

@@ -10,6 +10,7 @@ from containers.tools import TOOLS, run
 
 _HERE = Path(__file__).parent
 _PYTHON, _NODE = TOOLS / "clients-python", TOOLS / "clients-node"
+NODE_MODULES = _NODE / "node_modules"
 
 
 def ensure_python() -> None:
@@ -35,13 +36,12 @@ def ensure_node() -> None:
     """
     sources = [_HERE / "package.json", _HERE / "package-lock.json"]
     # Like ``venv --clear``, ``npm ci`` empties this folder first: the copies are there only if all went well.
-    installed = _NODE / "node_modules"
-    if _are_in(installed, sources):
+    if _are_in(NODE_MODULES, sources):
         return
     _NODE.mkdir(parents=True, exist_ok=True)
     _copy(sources, _NODE)
     run(["npm", "ci", "--prefix", _NODE, "--no-audit", "--no-fund", "--loglevel", "error"])
-    _copy(sources, installed)
+    _copy(sources, NODE_MODULES)
 
 
 def run_python(code: str, **variables: object) -> object:

@@ -182,13 +182,13 @@ def test_a_change_publishes_a_version_and_moves_the_alias(stack, deploy):
 @pytest.mark.parametrize("moment", ["start: Publishing Embeddings/Default/Function", "deploying..."])
 def test_an_interrupted_deployment_can_be_deployed_again(stack, app, deploy, moment):
     """Killed while it pushes another image, or while CloudFormation works."""
-    change = {"base_image": base_image.LOCAL, "log_level": "DEBUG", "served_model_name": f"killed-at-{len(moment)}"}
+    change = {"base_image": base_image.LOCAL, "log_level": "DEBUG", "served_model_names": f"killed-at-{len(moment)}"}
     app(STACK, **CONTEXT | change).interrupt_deploy(moment)
     again = deploy(STACK, **CONTEXT | change)
     assert again.outputs == stack.outputs
     with again.client(again.aws.owner) as client:
         models = [model["id"] for model in client.get("/v1/models").json()["data"]]
-        assert change["served_model_name"] in models
+        assert change["served_model_names"] in models
         assert client.post("/embed", json={"inputs": TEXT}).status_code == 200
 
 

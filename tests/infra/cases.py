@@ -14,7 +14,7 @@ CASES: dict[str, dict[str, Any]] = {
         "default_prompt": "query",
         "long_texts": "window",
         "max_tokens_per_request": 4096,
-        "served_model_name": "e5",
+        "served_model_names": ["e5", "*"],
     },
     "build": {
         "base_image": "registry.example.com/python:3.13",

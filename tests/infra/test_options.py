@@ -150,7 +150,7 @@ def test_serving_defaults_reach_the_runtime(templates: dict[str, Template]) -> N
 
     assert settings.default_prompt == "query"
     assert (settings.long_texts, settings.max_tokens) == ("window", 4096)
-    assert settings.served_model_name == "e5"
+    assert settings.served_model_names == ("e5", "*")
 
 
 def test_principals_may_call_by_url_and_directly(templates: dict[str, Template]) -> None:
@@ -199,7 +199,8 @@ def test_browsers_may_call_from_named_origins_only(templates: dict[str, Template
     assert "Cors" not in properties(templates["default"], "AWS::Lambda::Url")[0]
     cors = properties(templates["api-key"], "AWS::Lambda::Url")[0]["Cors"]
     assert cors["AllowOrigins"] == ["https://example.com"]
-    assert {"authorization", "content-type"} <= set(cors["AllowHeaders"])
+    assert {"authorization", "content-type", "x-stainless-os"} <= set(cors["AllowHeaders"])
+    assert "retry-after" in cors["ExposeHeaders"]
 
 
 def test_logs(templates: dict[str, Template]) -> None:

@@ -45,7 +45,7 @@ def make_handler(
     write = (lambda line: None) if lines is None else lines.append
     telemetry = Telemetry(function_name, settings.log_level, 0.25, write)
     application = Application(
-        service, authenticator or Authenticator(), telemetry.record_failure, settings.served_model_name
+        service, authenticator or Authenticator(), telemetry.record_failure, settings.served_model_names
     )
     return EventHandler(application, telemetry)
 

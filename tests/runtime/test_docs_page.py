@@ -1,7 +1,6 @@
 """``/docs`` in a real browser: the playground, the routes with their examples, and how it is to read and to use."""
 
 import json
-import os
 import re
 import subprocess
 from urllib.parse import quote
@@ -13,17 +12,10 @@ import pytest
 from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.routes import ROUTES
 from tests.runtime.conftest import MODEL, make_handler, serving
-from tests.support.browser import ensure
+from tests.support.browser import chromium
 
 pytestmark = pytest.mark.slow
 KEY = "the-key"
-FLAGS = [
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex='0']"
 LEAST_CONTRAST = 4.5
 """Least contrast of WCAG 2.2 at level AA (1.4.3)."""
@@ -58,13 +50,8 @@ CONTRASTS = """() => {
 @pytest.fixture(scope="module")
 def browser():
     """Debian's Chromium, without a window."""
-    from playwright.sync_api import sync_playwright
-
-    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=ensure(), args=flags)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

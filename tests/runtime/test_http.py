@@ -172,7 +172,18 @@ class TestEncodings:
 
     @pytest.mark.parametrize(
         ("accept", "encoded"),
-        [("gzip", True), ("br, GZIP;q=0.5", True), ("*", True), ("gzip;q=0", False), ("identity", False), ("", False)],
+        [
+            ("gzip", True),
+            ("br, GZIP;q=0.5", True),
+            ("*", True),
+            ("*;q=0, x-gzip", True),
+            ("gzip;q=0", False),
+            ("*;q=1, gzip ; q=0.0", False),
+            ("*;q=0", False),
+            ("br", False),
+            ("identity", False),
+            ("", False),
+        ],
     )
     def test_gzip_out(self, http, accept, encoded):
         response = http.post("/embed", json={"inputs": ["First text"] * 4}, headers={"accept-encoding": accept})
@@ -246,9 +257,11 @@ class TestCors:
         preflight = http.options("/embed", headers=PREFLIGHT)
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == allowed
-        assert "content-type" in preflight.headers["access-control-allow-headers"]
+        allowed_headers = preflight.headers["access-control-allow-headers"].split(", ")
+        assert {"authorization", "content-type", "x-stainless-os"} <= set(allowed_headers)
         response = http.post("/embed", json={"inputs": "a"}, headers={"origin": "https://app.example"})
         assert response.headers["access-control-allow-origin"] == allowed
+        assert "x-request-id" in response.headers["access-control-expose-headers"].split(", ")
 
     def test_keeps_others_out(self, serve):
         http = serve(cors_origins=("https://app.example",))

@@ -1,9 +1,14 @@
 """OpenAI's routes over HTTP, as raw requests; ``test_clients.py`` has its published client."""
 
 import base64
+import copy
 
+import httpx
+import msgspec
 import numpy as np
 import pytest
+
+from tests.runtime.conftest import make_handler, serving
 
 MODEL = "intfloat/multilingual-e5-small"
 LONG = "word " * 600
@@ -45,6 +50,32 @@ class TestEmbeddings:
         expected = vectors(embeddings(http, input="First text"))
         assert vectors(embeddings(http, input=ids)) == expected
         assert vectors(embeddings(http, input=[ids, ids])) == expected * 2
+        assert vectors(embeddings(http, input=[ids, "First text"])) == expected * 2
+
+    @pytest.mark.parametrize("ids", [[5451, 1495], [0, 5451, 1495], [5451, 1495, 2], [0], [2, 5451, 0]])
+    def test_token_ids_without_the_models_special_tokens(self, http, ids):
+        """They may be those of another model, as LangChain's are, and would get vectors of other words."""
+        for inputs in (ids, ["First text", ids]):
+            response = embeddings(http, input=inputs)
+            assert response.status_code == 400
+            told = error(response)
+            assert told["param"] == "input"
+            assert "start with [0] and end with [2]" in told["message"]
+            assert "check_embedding_ctx_length=False" in told["message"]
+        assert http.post("/embed", json={"inputs": [ids]}).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("prefix", "suffix", "valid", "invalid"),
+        [([], [2], [[2], [7, 2]], [[7], [2, 7]]), ([2], [2], [[2, 2], [2, 7, 2]], [[2], [7, 2]]), ([], [], [], [[7]])],
+    )
+    def test_token_ids_of_models_with_other_special_tokens(self, engine, prefix, suffix, valid, invalid):
+        tokenizer = msgspec.structs.replace(engine.manifest.tokenizer, prefix=prefix, suffix=suffix)
+        other = copy.copy(engine)
+        other.manifest = msgspec.structs.replace(engine.manifest, tokenizer=tokenizer)
+        with serving(make_handler(other)) as url, httpx.Client(base_url=url) as http:
+            assert [embeddings(http, input=[ids]).status_code for ids in valid] == [200] * len(valid)
+            assert [embeddings(http, input=[ids]).status_code for ids in invalid] == [400] * len(invalid)
+            assert embeddings(http, input="text").status_code == 200
 
     def test_base64_is_little_endian_float32(self, http):
         (encoded,) = vectors(embeddings(http, input="First text", encoding_format="base64"))
@@ -82,13 +113,18 @@ class TestEmbeddings:
         assert response.status_code == 400
         assert error(response)["param"] == "encoding_format"
 
-    def test_base64_fits_more(self, http):
-        response = embeddings(http, input=["a"] * 1000)
-        assert response.status_code == 400
-        message = error(response)["message"]
-        fit = int(message.rpartition("base64 ")[2].split()[0])
-        assert fit >= 2048
-        assert len(vectors(embeddings(http, input=["a"] * 1000, encoding_format="base64"))) == 1000
+    def test_gzip_and_base64_fit_more(self, http):
+        http.headers["accept-encoding"] = "identity"
+        try:
+            response = embeddings(http, input=["a"] * 1000)
+            assert response.status_code == 400
+            message = error(response)["message"]
+            for encoding in ("gzip` ", "base64 "):
+                assert int(message.rpartition(encoding)[2].split()[0]) >= 2048
+            assert len(vectors(embeddings(http, input=["a"] * 1000, encoding_format="base64"))) == 1000
+        finally:
+            http.headers["accept-encoding"] = "gzip"
+        assert len(vectors(embeddings(http, input=["a"] * 1000))) == 1000
 
 
 class TestErrors:
@@ -151,10 +187,28 @@ class TestModels:
         assert response.status_code == 404
         assert error(response)["code"] == "model_not_found"
 
-    def test_a_name_of_ones_own(self, serve):
-        http = serve(served_model_name="text-embedding-3-small")
-        response = embeddings(http, input="a", model="text-embedding-3-small")
-        assert response.json()["model"] == "text-embedding-3-small"
-        assert embeddings(http, input="a", model="text-embedding-3-small:query").status_code == 200
-        assert embeddings(http, input="a", model=MODEL).status_code == 200
+    def test_names_of_ones_own(self, serve):
+        http = serve(served_model_names=("text-embedding-3-small", "e5"))
+        for name in ("text-embedding-3-small", "e5", MODEL):
+            # As vLLM does, whose first name is in the answers.
+            assert embeddings(http, input="a", model=name).json()["model"] == "text-embedding-3-small"
+            assert embeddings(http, input="a", model=f"{name}:query").status_code == 200
+        assert embeddings(http, input="a", model="text-embedding-ada-002").status_code == 404
+        listed = [model["id"] for model in http.get("/v1/models").json()["data"]]
+        names = ["text-embedding-3-small", "e5", MODEL]
+        assert listed == names + [f"{name}:{prompt}" for name in names for prompt in ("query", "passage")]
         assert http.get("/info").json()["served_model_name"] == "text-embedding-3-small"
+
+    def test_any_name(self, serve):
+        http = serve(served_model_names=("*",))
+        bare, query = vectors(embeddings(http, input="a")), vectors(embeddings(http, input="a", prompt_name="query"))
+        for name in ("text-embedding-ada-002", "", "*", "nomic-embed-text:latest", "a:b:c"):
+            response = embeddings(http, input="a", model=name)
+            assert (vectors(response), response.json()["model"]) == (bare, MODEL)
+        for name in ("tei:query", ":query", "nomic-embed-text:latest:query", f"{MODEL}:query"):
+            assert vectors(embeddings(http, input="a", model=name)) == query
+        # A slip in a name that is known gets no vector without its prompt.
+        assert embeddings(http, input="a", model=f"{MODEL}:qeury").status_code == 404
+        assert http.get("/v1/models/any").json()["id"] == "any"
+        assert http.get("/v1/models").json()["data"][0]["id"] == MODEL
+        assert http.get("/info").json()["served_model_name"] == MODEL

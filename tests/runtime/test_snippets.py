@@ -10,7 +10,8 @@ from containers.tools import PROJECT
 from runtime.http.auth import ApiKeyAuthenticator
 from runtime.http.errors import HttpError
 from runtime.http.messages import Request
-from runtime.http.sizes import ANSWER_BYTES, vector_bytes
+from runtime.http.sizes import fitting_vectors
+from runtime.service.limits import Limits
 from tests.runtime.conftest import make_handler, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
 from tests.snippets import CLIENTS, snippets
@@ -97,14 +98,19 @@ def test_curl(document, url, environment):
 
 
 def test_limits_are_those_in_the_docs(url):
-    numbers = f"{ANSWER_BYTES // vector_bytes(384, 'float32')}"
-    base64 = f"{ANSWER_BYTES // vector_bytes(384, 'float32', base64=True):,}"
+    limits = Limits()
     text = (PROJECT / "docs/api.md").read_text(encoding="utf-8")
-    assert f"of 384 dimensions {numbers} as" in text and f"{base64} in `encoding_format`" in text
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    assert f"{numbers} vectors of 384 numbers, {base64} in base64" in text
+    for label, encoding in (("of `/info`) |", {}), ("gzip` |", {"gzip": True}), ("clients |", {"base64": True})):
+        fitting = (
+            min(fitting_vectors(dimensions, "float32", **encoding), limits.max_texts) for dimensions in (384, 768, 1024)
+        )
+        assert f"{label} {' | '.join(f'{count:,}' for count in fitting)} |\n" in text
     info = httpx.get(f"{url}info", headers={"Authorization": f"Bearer {KEY}"}).json()
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert (
+        f"{info['max_client_batch_size']} vectors of 384 numbers, {limits.max_texts:,} with gzip or in base64" in text
+    )
     for document in ("README.md", "docs/api.md"):
         text = (PROJECT / document).read_text(encoding="utf-8")
-        assert f"| texts a request | {info['max_client_batch_size']:,} |" in text
+        assert f"| texts a request | {limits.max_texts:,} |" in text
         assert f"| tokens a request | {info['max_batch_tokens']:,} |" in text
