@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
+from runtime.http.sizes import LAMBDA_PAYLOAD_BYTES
 
 from . import RESULTS
 
@@ -29,6 +30,20 @@ COLD_SHARE = 0.1
 FREE_GB_SECONDS, FREE_REQUESTS = 400_000, 1_000_000
 """Free in each month, without an end: https://aws.amazon.com/lambda/pricing/ as of 2025-08."""
 HOURS_A_MONTH = 730
+SECONDS_A_DAY = 86_400
+
+CALLS_A_SECOND = 10
+"""Most requests a second that Lambda passes to one environment:
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html ("each instance … up to 10 requests per second")."""
+TRANSFER_USD = ((10_240, 0.09), (40_960, 0.085), (102_400, 0.07), (math.inf, 0.05))
+"""Data sent to the internet in a month: so many GB (2^30 bytes) at this price each, then the next step:
+https://aws.amazon.com/ec2/pricing/on-demand/ ("Data Transfer"), us-east-1, as of 2025-08."""
+LOGS_USD = 0.50
+"""A GB of logs taken in: https://aws.amazon.com/cloudwatch/pricing/, us-east-1, as of 2025-08."""
+LOG_BYTES = 2_000
+"""Most bytes that a request adds to the logs: our line, and Lambda's three about the start, the end and the report."""
+REFUSED_SECONDS, REFUSED_BYTES = 0.002, 1_000
+"""Time and answer of a request that is refused for want of the key, both rounded up."""
 
 OPENAI_USD = 0.02
 """text-embedding-3-small, a million tokens: https://platform.openai.com/docs/pricing as of 2025-08."""
@@ -122,9 +137,9 @@ def recommended(candidates: Iterable[Row], tolerance: float = 0.02) -> Row:
     return min(affordable, key=lambda one: one.warm_ms)
 
 
-def break_even(ours: Row, monthly_usd: float) -> float:
-    """Return the million tokens a month above which a service at ``monthly_usd`` is cheaper; our free tier is counted."""
-    return ours.free_million_tokens + monthly_usd / ours.usd_per_million_tokens
+def break_even(ours: Row, monthly_usd: float, free_tier: bool = True) -> float:
+    """Return the million tokens a month above which a service at ``monthly_usd`` is cheaper, with our free tier or without."""
+    return ours.free_million_tokens * free_tier + monthly_usd / ours.usd_per_million_tokens
 
 
 PROOF_OF_CONCEPT = Times(one_thread=0.3 * 1638 / VCPU_MB, two_threads=0.3, init=3.7 * 1638 / VCPU_MB, tokens=600)
@@ -193,10 +208,14 @@ def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
     )
     yield f"| OpenAI text-embedding-3-small | {OPENAI_USD:.4f} | {_never_or(OPENAI_USD, ours)} |"
     volume = break_even(ours, SERVER_USD)
-    yield f"| TEI on a {SERVER} | ${SERVER_USD:.2f} a month | {volume:,.0f} M tokens a month |"
+    paid = break_even(ours, SERVER_USD, free_tier=False)
+    yield (
+        f"| TEI on a {SERVER} | ${SERVER_USD:.2f} a month "
+        f"| {volume:,.0f} M tokens a month; {paid:,.0f} M where the free tier is used up |"
+    )
     yield ""
     yield (
-        f"At that volume the server would have to keep up with {volume * 1e6 / HOURS_A_MONTH / 3600:,.0f} tokens a second on "
+        f"At {volume:,.0f} M tokens a month the server would have to keep up with {volume * 1e6 / HOURS_A_MONTH / 3600:,.0f} tokens a second on "
         "average, day and night. Its price has no reserve for peaks, and no second server for when it fails."
     )
 
@@ -208,6 +227,63 @@ def _never_or(usd_per_million: float, ours: Row) -> str:
     # The free tokens are paid for by the dearer price of those above them.
     volume = ours.free_million_tokens * ours.usd_per_million_tokens / (ours.usd_per_million_tokens - usd_per_million)
     return f"{volume:,.0f} M tokens a month"
+
+
+@dataclass(frozen=True)
+class Day:
+    """Charges of one day in US dollars."""
+
+    compute: float
+    requests: float
+    transfer: float
+    logs: float
+
+    @property
+    def total(self) -> float:
+        """The sum of all."""
+        return self.compute + self.requests + self.transfer + self.logs
+
+
+def worst_day(environments: int, refused: bool = False, memory_mb: int = VCPU_MB) -> Day:
+    """Return an upper bound of a day's charges, from the limits of Lambda: nothing depends on a measurement.
+
+    Args:
+        environments: Requests at a time, which callers send without a pause.
+        refused: Whether the function refuses all of them for want of the key. Otherwise each environment is busy all day and
+            sends the longest answers that Lambda lets through, as often as it lets requests through.
+        memory_mb: Memory of the function in MiB.
+    """
+    calls = environments * CALLS_A_SECOND * SECONDS_A_DAY
+    seconds = calls * REFUSED_SECONDS if refused else environments * SECONDS_A_DAY
+    sent = calls * (REFUSED_BYTES if refused else LAMBDA_PAYLOAD_BYTES) / 2**30
+    return Day(
+        compute=seconds * memory_mb / 1024 * COMPUTE["x86_64"].on_demand,
+        requests=calls * USD_PER_REQUEST,
+        transfer=_transfer_usd(sent),
+        logs=calls * LOG_BYTES / 2**30 * LOGS_USD,
+    )
+
+
+def _transfer_usd(gigabytes: float) -> float:
+    """Return the price of sending this much, if it is the month's first."""
+    usd = 0.0
+    for step, price in TRANSFER_USD:
+        usd += min(gigabytes, step) * price
+        gigabytes -= min(gigabytes, step)
+    return usd
+
+
+def worst_days() -> Iterator[str]:
+    """Yield the table of docs/operations.md, line by line, in Markdown."""
+    yield "| who calls without a pause | compute | requests | transfer | logs | a day, at most |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for who, day in {
+        "`none`: anybody. `api_key`: who has the key. 10 at a time": worst_day(10),
+        "`api_key`: who has no key. 10 at a time": worst_day(10, refused=True),
+        "`iam`: a principal that you let in. 1,000 at a time, the usual quota of an account": worst_day(1_000),
+    }.items():
+        terms = (day.compute, day.requests, day.transfer, day.logs, day.total)
+        yield f"| {who} | " + " | ".join(f"{usd:,.{0 if usd >= 100 else 2}f} $" for usd in terms) + " |"
 
 
 def plot(table: list[Row], path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Writes the committed results into docs/performance.md and the README, each between its markers:
+"""Writes the committed results into docs/performance.md and the README, and the worst days into docs/operations.md, each
+between its markers:
 
 python -m benchmarks.publish
 """
@@ -11,10 +12,11 @@ from pathlib import Path
 from containers.tools import PROJECT
 
 from . import RESULTS
-from .cost import COLD_SHARE, OPENAI_USD, VCPU_MB
+from .cost import COLD_SHARE, OPENAI_USD, VCPU_MB, worst_days
 from .peers import BALANCED, FP32, INT8, TORCH
 
 PERFORMANCE = PROJECT / "docs" / "performance.md"
+OPERATIONS = PROJECT / "docs" / "operations.md"
 README = PROJECT / "README.md"
 RIVALS = ("OpenVINO bf16", INT8, FP32, TORCH)
 """The peers that the README names for a text of 512 tokens."""
@@ -28,6 +30,7 @@ def sections() -> dict[Path, dict[str, str]]:
             name: f"{(RESULTS / text).read_text()}\n![{name}](../benchmarks/results/{plot})\n"
             for name, text, plot in (("speed", "bench.md", "latency.svg"), ("cost", "cost.md", "cost.svg"))
         },
+        OPERATIONS: {"worst days": "\n".join(worst_days()) + "\n"},
         README: {"figures": figures(results, cost, fidelity)},
     }
 

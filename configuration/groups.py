@@ -24,6 +24,8 @@ EMBEDDED = "embedded"
 
 UNRESERVED = "unreserved"
 
+NO_PARAMETERS = "none"
+
 PUBLIC_RESERVATION = 10
 """Reserved concurrency by default where anybody on the internet can reach the URL."""
 
@@ -105,6 +107,9 @@ class Compute(Options):
     the account's. By default 10 if ``auth`` is ``api_key`` or ``none``, which bounds the cost of a leak, and ``unreserved`` if
     it is ``iam``. AWS refuses a reservation that leaves less than 100 for the rest of the account; a new account may have 10 in
     all, and can reserve nothing."""
+    keep_active: bool = True
+    """Invoke the function once a day, for less than a cent a year. Lambda sets a function inactive that nobody called for some
+    weeks, and the calls that wake it fail."""
 
 
 def _check_image(value: str) -> str:
@@ -185,12 +190,17 @@ def _check_principals(value: tuple[str, ...]) -> tuple[str, ...]:
 class Access(Options):
     """Who may call."""
 
+    endpoint: Literal["function_url", "api_gateway", "none"] = "function_url"
+    """How callers reach the function. ``function_url``: by its own URL; some regions have none: those of China and GovCloud, and
+    a few others. ``api_gateway``: through API Gateway behind AWS WAF, with a limit for each address and, if you like, your own
+    domain. ``none``: by direct invocation only."""
     auth: Literal["iam", "api_key", "none"] = "iam"
     """``iam``: requests are signed with SigV4. ``api_key``: requests carry a bearer token, which the function checks; the URL
     can be reached from the internet. ``none``: anybody may call from the internet."""
     principals: Annotated[Names, AfterValidator(_check_principals)] = ()
     """Who else may call, besides everybody in this account whose own policies allow it: account ids, ARNs of roles or users,
-    organizations (``o-…``)."""
+    organizations (``o-…``). An organization also lets in every role and user of this account, if it belongs to it, without a
+    policy of their own."""
     api_key_secret_arn: Arn | None = None
     """Secret in Secrets Manager whose whole text is the key, for ``auth`` = ``api_key``. By default a secret is created."""
     cors_origins: Annotated[Names, AfterValidator(_check_origins)] = ()
@@ -200,6 +210,32 @@ class Access(Options):
     def _secret_needs_auth(self) -> "Access":
         if self.api_key_secret_arn and self.auth != "api_key":
             raise ValueError(f"api_key_secret_arn needs auth = api_key; auth is {self.auth}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_endpoint(self) -> "Access":
+        if self.endpoint == "none" and self.auth != "iam":
+            raise ValueError("endpoint = none goes with auth = iam: IAM authorizes direct invocations")
+        if self.endpoint != "function_url" and self.cors_origins:
+            raise ValueError("cors_origins needs endpoint = function_url, which answers the questions of browsers")
+        return self
+
+
+class Gateway(Options):
+    """API Gateway in front of the function, for ``endpoint`` = ``api_gateway``."""
+
+    requests_per_address: Annotated[int, Field(ge=10, le=2_000_000_000)] = 2000
+    """Most requests in five minutes from one address; more get 429."""
+    domain_name: Annotated[str, Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$")] | None = None
+    """Your domain for the endpoint, such as ``embeddings.example.com``. The output ``DomainTarget`` is the name that its DNS
+    record (CNAME) has to point at."""
+    certificate_arn: Arn | None = None
+    """Certificate for ``domain_name`` in AWS Certificate Manager, in the region of the stack."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Gateway":
+        if bool(self.domain_name) != bool(self.certificate_arn):
+            raise ValueError("domain_name and certificate_arn go together: a domain, and the certificate for it")
         return self
 
 
@@ -220,13 +256,16 @@ class Logs(Options):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
     """Lowest level of the service's log lines. By default ``INFO``."""
+    log_caller: bool = False
+    """Log with each request through the URL the ARN of the IAM principal that signed it, and the address that it came from."""
     log_retention_days: Annotated[int, AfterValidator(_check_retention)] = 30
     """Days that logs are kept, one of the values that CloudWatch Logs offers."""
     kms_key: Annotated[str, AfterValidator(_check_key)] | None = None
     """Key that encrypts logs, environment variables and the API key: ``create``, or the ARN of a key whose policy lets
     CloudWatch Logs of this region use it. By default keys that AWS owns are used."""
     retain: bool = False
-    """Keep logs, the API key's secret and a created KMS key when the stack is destroyed."""
+    """Keep logs, the API key's secret and a created KMS key when the stack is destroyed. Those of a first deployment that
+    fails are removed."""
 
 
 class Network(Options):
@@ -257,11 +296,11 @@ class Traffic(Options):
     """How the alias moves. CodeDeploy moves it gradually, and moves it back if the new version fails, unless this is
     ``all_at_once``."""
     golden_check: bool = False
-    """Ask each new version for the vectors that the artifact records, before traffic moves. A difference stops the
-    deployment."""
+    """Let each new version compare its vectors with those that its artifact records, before traffic moves. A difference
+    stops the deployment."""
     provisioned_concurrency: Annotated[int, Field(ge=0)] = 0
     """Environments that are kept initialized, and so have no cold starts; less than ``reserved_concurrency``, so that a new
-    version can start beside them. Each is charged by the second, also while idle."""
+    version can start beside them, and only with ``golden_check``. Each is charged by the second, also while idle."""
 
 
 class Monitoring(Options):
@@ -275,10 +314,12 @@ class Monitoring(Options):
     """Address that alarms are sent to. AWS first sends it a request to confirm."""
     alarm_topic_arn: Arn | None = None
     """SNS topic that alarms are sent to, in place of ``alarm_email``."""
-    alarm_p99_ms: Annotated[int, Field(ge=1)] = 5000
-    """Threshold of the alarm on the p99 duration, in milliseconds. It goes off after 15 minutes."""
+    alarm_p99_ms: Annotated[int, Field(ge=1)] | None = None
+    """Threshold of the alarm on the p99 duration, in milliseconds. It goes off after 15 minutes. By default half of
+    ``timeout_seconds``."""
     alarm_monthly_usd: Annotated[float, Field(gt=0)] = 50
-    """Threshold of the alarm on spend: the estimated cost of Lambda, projected from a day to a month, in US dollars."""
+    """Threshold of the alarm on spend: the estimated cost of Lambda, projected from a day to a month, in US dollars
+    by the list prices of us-east-1."""
     tracing: bool = False
     """AWS X-Ray traces."""
 
@@ -287,6 +328,16 @@ class Monitoring(Options):
         if self.alarm_email and self.alarm_topic_arn:
             raise ValueError("alarm_email and alarm_topic_arn exclude each other: subscribe the address to the topic")
         return self
+
+
+def _check_prefix(value: str) -> str:
+    # API reference of PutParameter: at most 15 levels, and the first one may not start with these words.
+    if value != NO_PARAMETERS and not re.fullmatch(r"(?!/(?:aws|ssm))(/[A-Za-z0-9_.-]+){1,14}", value):
+        raise ValueError(
+            "it has to be a path such as '/search/embeddings', not below '/aws' or '/ssm' and without a slash at its end; or "
+            f"'{NO_PARAMETERS}'"
+        )
+    return value
 
 
 class Deployment(Options):
@@ -298,6 +349,11 @@ class Deployment(Options):
     """Name of the CloudFormation stack, without the stage."""
     tags: Annotated[dict[str, str], BeforeValidator(parse_json)] = Field(default_factory=dict)
     """Tags of the stack and all its resources."""
+    termination_protection: bool = False
+    """Let CloudFormation refuse to delete the stack."""
+    ssm_prefix: Annotated[str, AfterValidator(_check_prefix)] | None = None
+    """Path of the parameters in SSM by which other stacks find the endpoint: ``url``, ``function-arn``, ``model``,
+    ``dimensions``. By default ``/serverless-embeddings/`` and the stack's name; ``none`` writes none. They cost nothing."""
     permissions_boundary: str | None = None
     """Managed policy that limits every role: its name or ARN."""
     qualifier: Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")] | None = None
@@ -316,6 +372,7 @@ class ServiceOptions(Options):
     image: Image = Image()
     serving: Serving = Serving()
     access: Access = Access()
+    gateway: Gateway = Gateway()
     logs: Logs = Logs()
     network: Network = Network()
     traffic: Traffic = Traffic()

@@ -28,13 +28,14 @@ def encryption_key(scope: Construct, logs: Logs, removal_policy: RemovalPolicy) 
 def _logs_may_use(stack: Stack) -> iam.PolicyStatement:
     """Return the statement that lets CloudWatch Logs use the key, for log groups of this account only.
 
-    Source: CloudWatch Logs' user guide, "Encrypt log data using AWS KMS".
+    Source: CloudWatch Logs' user guide, "Encrypt log data using AWS KMS". In China the principal ends with the suffix of that
+    partition (the CDK's ``region_info.Default.service_principal``).
     """
     log_groups = stack.format_arn(
         service="logs", resource="log-group", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
     )
     return iam.PolicyStatement(
-        principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+        principals=[iam.ServicePrincipal(f"logs.{stack.region}.{stack.url_suffix}")],
         actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
         resources=["*"],
         conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},

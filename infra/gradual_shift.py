@@ -6,9 +6,12 @@ from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+FAILED_PERCENT = 5
+"""Share of failures of the new version, within a minute, that moves the alias back."""
+
 
 class GradualShift(Construct):
-    """Lets CodeDeploy move an alias to a new version, and back if there are failures meanwhile."""
+    """Lets CodeDeploy move an alias to a new version, and back if the new version fails meanwhile."""
 
     def __init__(
         self,
@@ -17,7 +20,7 @@ class GradualShift(Construct):
         *,
         alias: lambda_.Alias,
         shifting: str,
-        failures: cloudwatch.IMetric,
+        failed_share: cloudwatch.IMetric,
     ) -> None:
         """Define the deployment group.
 
@@ -26,15 +29,15 @@ class GradualShift(Construct):
             id: Name within ``scope``.
             alias: The alias to move.
             shifting: A value of ``Traffic.traffic_shifting`` other than ``all_at_once``.
-            failures: Metric of failures; a single one moves the alias back.
+            failed_share: Metric of the share of requests to the new version that fail, in percent.
         """
         super().__init__(scope, id)
         alarm = cloudwatch.Alarm(
             self,
             "Failures",
             alarm_description="Rolls a deployment of the embeddings endpoint back",
-            metric=failures,
-            threshold=1,
+            metric=failed_share,
+            threshold=FAILED_PERCENT,
             evaluation_periods=1,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )

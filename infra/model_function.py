@@ -17,7 +17,7 @@ from runtime.engine.manifest import Manifest, read_manifest
 from .encryption import encryption_key
 from .image import image_code
 from .memory import check_memory
-from .network import network_interfaces, put_into
+from .network import network_interfaces, none_by_code, put_into
 from .watch.metrics import Metrics
 
 ALIAS = "live"
@@ -81,7 +81,7 @@ class ModelFunction(Construct):
             manifest = read_manifest(artifact)
             check_memory(manifest, compute.memory_mb)
             _check_default_prompt(manifest, options)
-        self.removal_policy = RemovalPolicy.RETAIN if logs.retain else RemovalPolicy.DESTROY
+        self.removal_policy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if logs.retain else RemovalPolicy.DESTROY
         self.encryption_key = encryption_key(self, logs, self.removal_policy)
         self.log_group = aws_logs.LogGroup(
             self, "Logs", encryption_key=self.encryption_key, removal_policy=self.removal_policy
@@ -131,6 +131,7 @@ class ModelFunction(Construct):
             self.encryption_key.grant_decrypt(role)
         if options.network.vpc_id:
             role.add_to_policy(network_interfaces())
+            role.add_to_policy(none_by_code(self))
         if options.network.vpc_id or options.monitoring.tracing:
             Validations.of(role).acknowledge(
                 Acknowledgment(
@@ -169,6 +170,7 @@ def _environment(options: ServiceOptions) -> dict[str, str]:
         "MAX_TOKENS": options.serving.max_tokens_per_request,
         "SERVED_MODEL_NAMES": ",".join(options.serving.served_model_names) or None,
         "LOG_LEVEL": options.logs.log_level,
+        "LOG_CALLER": True if options.logs.log_caller else None,
     }
     return {f"EMBEDDINGS_{name}": str(value) for name, value in settings.items() if value is not None}
 

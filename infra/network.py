@@ -1,5 +1,6 @@
 """Puts the function into a VPC."""
 
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -40,14 +41,31 @@ def network_interfaces() -> iam.PolicyStatement:
     The actions are those of AWS's policy AWSLambdaVPCAccessExecutionRole, without its log actions. They cannot be limited
     to a resource, since the network interface does not exist yet.
     """
-    return iam.PolicyStatement(
-        actions=[
-            "ec2:AssignPrivateIpAddresses",
-            "ec2:CreateNetworkInterface",
-            "ec2:DeleteNetworkInterface",
-            "ec2:DescribeNetworkInterfaces",
-            "ec2:DescribeSubnets",
-            "ec2:UnassignPrivateIpAddresses",
-        ],
-        resources=["*"],
+    return iam.PolicyStatement(actions=_ACTIONS, resources=["*"])
+
+
+def none_by_code(scope: Construct) -> iam.PolicyStatement:
+    """Return the statement that denies the same to the code in the function: only the service needs the permissions.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html ("Security best practices"). It names the
+    function; naming any function here avoids a circle, since the function depends on its role's policy.
+    """
+    any_function = Stack.of(scope).format_arn(
+        service="lambda", resource="function", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
     )
+    return iam.PolicyStatement(
+        effect=iam.Effect.DENY,
+        actions=_ACTIONS,
+        resources=["*"],
+        conditions={"ArnLike": {"lambda:SourceFunctionArn": any_function}},
+    )
+
+
+_ACTIONS = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+]

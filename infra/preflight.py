@@ -222,8 +222,10 @@ def checks(profile: str | None, configuration: Configuration) -> Iterator[str | 
         return
     if has_function_urls(account.region):
         yield f"{account.region} has Lambda Function URLs"
-    else:
-        yield PreflightError(f"{account.region} has no Lambda Function URLs: export AWS_REGION=… with another region")
+    elif configuration.access.endpoint == "function_url":
+        yield PreflightError(
+            f"{account.region} has no Lambda Function URLs: export AWS_REGION=… with another region, or set endpoint"
+        )
     try:
         identity = account.identity()
     except PreflightError as error:

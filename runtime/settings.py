@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Origins whose pages may call the local server, ``*`` for all; on AWS the Function URL handles CORS."""
     log_level: LogLevel = "INFO"
     """The lowest level that is logged."""
+    log_caller: bool = False
+    """Whether the log names the caller of a request: the IAM principal and the source address that the Function URL reports."""
     served_model_names: tuple[str, ...] = ()
     """Names that OpenAI's clients may use for the model besides its id, ``*`` for any."""
 

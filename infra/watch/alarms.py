@@ -29,9 +29,11 @@ class _Alarm(NamedTuple):
     metric: cloudwatch.IMetric
     threshold: float
     periods: int = 1
+    low_samples: str | None = None
+    """``ignore`` keeps a percentile's alarm as it is while there are too few requests for one."""
 
 
-def _table(metrics: Metrics, memory_mb: int, monitoring: Monitoring) -> list[_Alarm]:
+def _table(metrics: Metrics, memory_mb: int, p99_ms: int, monthly_usd: float) -> list[_Alarm]:
     """All alarms. A new one is one entry here."""
     return [
         _Alarm("errors", "Requests crash, time out or are answered with 5xx", metrics.failures(), 1),
@@ -45,8 +47,9 @@ def _table(metrics: Metrics, memory_mb: int, monitoring: Monitoring) -> list[_Al
             "p99_duration",
             "One request in a hundred takes long: texts, batches or cold starts have grown",
             metrics.duration("p99"),
-            monitoring.alarm_p99_ms,
+            p99_ms,
             QUARTER_HOUR,
+            low_samples="ignore",
         ),
         _Alarm(
             "memory",
@@ -58,13 +61,18 @@ def _table(metrics: Metrics, memory_mb: int, monitoring: Monitoring) -> list[_Al
             "spend",
             "At the last day's rate a month costs more than alarm_monthly_usd",
             metrics.monthly_usd(),
-            monitoring.alarm_monthly_usd,
+            monthly_usd,
         ),
     ]
 
 
 def create_alarms(
-    scope: Construct, metrics: Metrics, memory_mb: int, monitoring: Monitoring, topic: sns.ITopic | None
+    scope: Construct,
+    metrics: Metrics,
+    memory_mb: int,
+    p99_ms: int,
+    monthly_usd: float,
+    topic: sns.ITopic | None,
 ) -> dict[str, cloudwatch.Alarm]:
     """Create the alarms in ``scope`` and return them by name.
 
@@ -72,11 +80,12 @@ def create_alarms(
         scope: Construct to create them in.
         metrics: Metrics to watch.
         memory_mb: Memory limit of the function in MiB.
-        monitoring: Thresholds.
+        p99_ms: Threshold of the p99 duration in milliseconds.
+        monthly_usd: Threshold of the spend in US dollars a month.
         topic: Topic that is notified when an alarm goes off, and when it is over.
     """
     alarms = {}
-    for entry in _table(metrics, memory_mb, monitoring):
+    for entry in _table(metrics, memory_mb, p99_ms, monthly_usd):
         alarms[entry.name] = alarm = cloudwatch.Alarm(
             scope,
             "".join(word.capitalize() for word in entry.name.split("_")),
@@ -85,6 +94,7 @@ def create_alarms(
             threshold=entry.threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             evaluation_periods=entry.periods,
+            evaluate_low_sample_count_percentile=entry.low_samples,
             # Missing data counts as OK: there were no requests.
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )

@@ -126,6 +126,40 @@ class Metrics:
             },
         )
 
+    def failed_share(self, version: lambda_.IVersion, period: Duration = PERIOD) -> cloudwatch.MathExpression:
+        """Share of the alias's requests to ``version`` that crashed, timed out or were answered with 500 or more; percent. A
+        single failure counts as none: with few requests it would be a large share.
+
+        ``ExecutedVersion`` is Lambda's dimension for the two versions of an alias that is being shifted:
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+        """
+        name = self._function.function_name
+        of_version = {
+            "FunctionName": name,
+            "Resource": f"{name}:{self._alias.alias_name}",
+            "ExecutedVersion": version.version,
+        }
+        crashes, calls = (
+            cloudwatch.Metric(
+                namespace="AWS/Lambda", metric_name=metric, dimensions_map=of_version, statistic="Sum", period=period
+            )
+            for metric in ("Errors", "Invocations")
+        )
+        failed = cloudwatch.MathExpression(
+            expression="MAX([FILL(crashes, 0), FILL(answers, 0)])",
+            period=period,
+            using_metrics={
+                "crashes": crashes,
+                "answers": self._own("Failures", "Sum", period, Version=version.version),
+            },
+        )
+        return cloudwatch.MathExpression(
+            expression="IF(failed > 1, 100 * failed / calls, 0)",
+            label="% failed",
+            period=period,
+            using_metrics={"failed": failed, "calls": calls},
+        )
+
     def usd(self, period: Duration = PERIOD) -> cloudwatch.MathExpression:
         """Estimated charge of Lambda for the period, init phases and provisioned concurrency included; US dollars.
 
@@ -133,8 +167,8 @@ class Metrics:
         """
         price, gigabytes = COMPUTE[self._compute.architecture], self._compute.memory_mb / 1024
         terms = {
-            "(busy + FILL(init, 0))": price.on_demand * gigabytes / 1000,
-            "calls": USD_PER_REQUEST,
+            "(FILL(busy, 0) + FILL(init, 0))": price.on_demand * gigabytes / 1000,
+            "FILL(calls, 0)": USD_PER_REQUEST,
             "PERIOD(calls)": price.provisioned * gigabytes * self._provisioned_concurrency,
         }
         return cloudwatch.MathExpression(

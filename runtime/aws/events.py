@@ -1,5 +1,6 @@
 """From a Lambda event to its result."""
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -7,15 +8,23 @@ import orjson
 
 from ..http.application import Application
 from ..http.messages import Request, Response
-from . import function_url
+from . import http_events
 from .telemetry import Telemetry
 
 INVOKE = "invoke"
 """Route label of direct invocations in logs and metrics."""
+GOLDEN_CHECK = {"golden_check": True}
+"""Event of the deployment: does this version return the vectors that its artifact records?"""
+KEEP_ACTIVE = {"keep_active": True}
+"""Event of the daily schedule. Lambda sets a function inactive that was not invoked for weeks; any invocation prevents it."""
 
 
 class EventHandler:
-    """Answers Function URL events and direct invocations, and logs each. It never raises: an error becomes an answer."""
+    """Answers direct invocations and the events of a Function URL or API Gateway, and logs each. It never raises: an error becomes an answer.
+
+    ``GOLDEN_CHECK`` and ``KEEP_ACTIVE`` are not callers' requests, and neither logged nor counted. A fault in the golden check is
+    raised, so that Lambda answers with it.
+    """
 
     def __init__(self, application: Application, telemetry: Telemetry) -> None:
         self.application = application
@@ -26,8 +35,16 @@ class EventHandler:
         start = perf_counter()
         deadline = start + context.get_remaining_time_in_millis() / 1000 if context else float("inf")
         request_id = getattr(context, "aws_request_id", "")
-        if function_url.is_http(event):
-            return function_url.answer(self.answer(function_url.parse(event, request_id), deadline, start))
+        if http_events.is_http(event):
+            if http_events.is_gateway(event):
+                deadline = min(deadline, start + http_events.GATEWAY_SECONDS)
+            return http_events.answer(self.answer(http_events.parse(event, request_id), deadline, start))
+        if event == KEEP_ACTIVE:
+            return {"active": True}
+        if event == GOLDEN_CHECK:
+            from . import golden
+
+            return golden.check(self.application.service, deadline)
         response = self.application.embed(event, request_id, deadline)
         result = orjson.loads(response.body)
         self._record(INVOKE, response, request_id, start)
@@ -42,11 +59,13 @@ class EventHandler:
         start = perf_counter() if start is None else start
         route, response = self.application.answer(request, deadline)
         response.headers |= {"x-request-id": request.id} | _compute_headers(response, perf_counter() - start)
-        self._record(route, response, request.id, start)
+        self._record(route, response, request.id, start, request.caller)
         return response
 
-    def _record(self, route: str, response: Response, request_id: str, start: float) -> None:
-        self._telemetry.record(route, response, request_id, perf_counter() - start)
+    def _record(
+        self, route: str, response: Response, request_id: str, start: float, caller: Mapping[str, str] | None = None
+    ) -> None:
+        self._telemetry.record(route, response, request_id, perf_counter() - start, caller)
 
 
 def _compute_headers(response: Response, seconds: float) -> dict[str, str]:

@@ -40,6 +40,8 @@ def load(
         settings.log_level,
         process_seconds(),
         provisioned=os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency",
+        function_version=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        log_caller=settings.log_caller,
     )
     authenticator = _authenticator(settings, telemetry)
     application = Application(service, authenticator, telemetry.record_failure, settings.served_model_names)

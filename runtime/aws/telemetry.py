@@ -8,7 +8,7 @@ A line never contains texts, vectors or keys.
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
@@ -27,6 +27,7 @@ UNITS = {
     "TruncatedTexts": "Count",
     "WindowedTexts": "Count",
     "Errors": "Count",
+    "Failures": "Count",
     "Latency": "Milliseconds",
     "ColdStarts": "Count",
     "InitDuration": "Milliseconds",
@@ -44,9 +45,14 @@ class Telemetry:
         init_seconds: float,
         write: Callable[[str], Any] | None = None,
         provisioned: bool = False,
+        function_version: str = "$LATEST",
+        log_caller: bool = False,
     ) -> None:
         self._function_name = function_name
         """None outside of Lambda, where nothing extracts metrics from the lines."""
+        self._function_version = function_version
+        self._log_caller = log_caller
+        """Whether lines name the caller of a request, where its event does."""
         self._level = LEVELS[level]
         self._init_seconds = init_seconds
         self._first = True
@@ -55,8 +61,10 @@ class Telemetry:
         """Whether Lambda started the process ahead of requests (provisioned concurrency), so that none waited for it."""
         self._write = write or _write_line
 
-    def record(self, route: str, response: Response, request_id: str, seconds: float) -> None:
-        """Write the line of one request."""
+    def record(
+        self, route: str, response: Response, request_id: str, seconds: float, caller: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the line of one request. ``caller`` is named in it only if the deployment asked for that."""
         usage, failed = response.usage, response.status >= 400
         values = {
             "Requests": 1,
@@ -81,6 +89,8 @@ class Telemetry:
             line["windowed_texts"] = values["WindowedTexts"] = usage.windowed
         if failed:
             line["error_type"] = response.error_type
+        if caller and self._log_caller:
+            line["caller"] = caller
         level = "ERROR" if response.status >= 500 else "WARNING" if failed else "INFO"
         self._emit(level, "request", line, values)
 
@@ -109,19 +119,26 @@ class Telemetry:
         if LEVELS[level] >= self._level:
             record = {"level": level, "message": message, **line}
         if self._function_name and values:
-            record |= values | {"FunctionName": self._function_name, "_aws": _directive(values)}
+            failure = level == "ERROR"
+            record |= values | {"FunctionName": self._function_name, "_aws": _directive(values, failure)}
             if values.get("Errors"):
                 record["ErrorType"] = line["error_type"]
+            if failure:
+                record |= {"Failures": 1, "Version": self._function_version}
         if record:
             self._write(orjson.dumps(record).decode())
 
 
-def _directive(values: dict[str, float]) -> dict[str, Any]:
+def _directive(values: dict[str, float], failure: bool) -> dict[str, Any]:
     metrics = [{"Name": name, "Unit": UNITS[name]} for name in values]
     directives = [{"Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": metrics}]
     if values.get("Errors"):
         by_type = [{"Name": "Errors", "Unit": UNITS["Errors"]}]
         directives.append({"Namespace": NAMESPACE, "Dimensions": [["FunctionName", "ErrorType"]], "Metrics": by_type})
+    if failure:
+        # By version, for a gradual deployment: CloudWatch charges for each metric, so the rest is written without it.
+        of_version = [{"Name": "Failures", "Unit": UNITS["Failures"]}]
+        directives.append({"Namespace": NAMESPACE, "Dimensions": [["FunctionName", "Version"]], "Metrics": of_version})
     return {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": directives}
 
 

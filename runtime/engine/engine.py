@@ -30,6 +30,7 @@ class Engine:
     def __init__(
         self, folder: Path, manifest: Manifest, threads: int | None = None, on_step: Callable[[str], None] = _ignore
     ) -> None:
+        self.folder = folder
         self.manifest = manifest
         self.head = make_head(folder, manifest)
         on_step("manifest")

@@ -39,6 +39,8 @@ class Request(msgspec.Struct, kw_only=True):
     body_error: BodyError | None = None
     """Set if the body could not be received. :func:`read_body` raises it, so that a route answers it after authentication."""
     id: str = ""
+    caller: Mapping[str, str] | None = None
+    """Who sent it, where that is known: ``principal`` (an ARN) and ``source_ip``. For the log only."""
 
 
 class Response(msgspec.Struct, kw_only=True):

@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import cost
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
+from runtime.aws.telemetry import Telemetry
+from runtime.http.messages import Response
 
 
 def seconds_at(memory_mb: int, seconds: float) -> cost.Times:
@@ -41,3 +43,37 @@ def test_the_break_even_is_where_the_bills_are_equal():
     ours = cost.row(cost.Times(one_thread=0.1, two_threads=0.06, init=0.3, tokens=512), "x86_64", 1769)
     volume = cost.break_even(ours, 30)
     assert (volume - ours.free_million_tokens) * ours.usd_per_million_tokens == pytest.approx(30)
+    assert cost.break_even(ours, 30, free_tier=False) * ours.usd_per_million_tokens == pytest.approx(30)
+
+
+def test_the_worst_day_has_all_terms():
+    """By hand, from the prices on AWS's pages: 10 environments of 1,769 MB, 100 requests a second, 6 MiB each."""
+    day = cost.worst_day(10)
+
+    assert day.compute == pytest.approx(10 * 1769 / 1024 * 86_400 * 0.0000166667)
+    assert day.requests == pytest.approx(8.64 * 0.20)
+    # 50,625 GB: 10 TB at 0.09, the rest at 0.085.
+    assert day.transfer == pytest.approx(921.60 + 40_385 * 0.085)
+    assert day.logs == pytest.approx(8.64e6 * 2_000 / 2**30 * 0.5)
+    assert day.total == day.compute + day.requests + day.transfer + day.logs
+    refused = cost.worst_day(10, refused=True)
+    assert refused.requests == day.requests and refused.logs == day.logs
+    assert refused.compute + refused.transfer < 2
+
+
+def test_the_lines_of_a_request_fit_in_what_the_worst_day_counts():
+    """Those of Lambda are the examples in its developer guide, "Log and monitor … in JSON format"."""
+    lines = [
+        '{"time":"2024-03-13T18:56:24.046Z","type":"platform.start","record":{"requestId":"79b4f56e-95b1-4643-9700-2807f4e68189","version":"$LATEST"}}',
+        '{"time":"2024-03-13T18:56:24.046Z","type":"platform.runtimeDone","record":{"requestId":"79b4f56e-95b1-4643-9700-2807f4e68189","status":"success","metrics":{"durationMs":140.123,"producedBytes":6291456}}}',
+        '{"time":"2024-03-13T18:56:24.046Z","type":"platform.report","record":{"requestId":"79b4f56e-95b1-4643-9700-2807f4e68189","status":"success","metrics":{"durationMs":140.123,"billedDurationMs":141,"memorySizeMB":1769,"maxMemoryUsedMB":500,"initDurationMs":480.123}}}',
+    ]
+    telemetry = Telemetry(
+        "ServerlessEmbeddings-prod-EmbeddingsFunction9B0F5F82-AbCdEfGhIjKl", "INFO", 0.5, lines.append
+    )
+    for status, kind in ((401, "Unauthorized"), (200, None)):
+        telemetry.record(
+            "/v1/embeddings", Response(status=status, error_type=kind), "79b4f56e-95b1-4643-9700-2807f4e68189", 60
+        )
+        assert sum(map(len, lines)) <= cost.LOG_BYTES
+        lines.pop()

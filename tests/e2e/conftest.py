@@ -139,6 +139,8 @@ def resources(aws: EmulatedAws) -> dict[str, set[str]]:
         "secrets": names("secretsmanager", "list_secrets", "SecretList", "Name"),
         "alarms": names("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
         "dashboards": names("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+        "schedules": names("scheduler", "list_schedules", "Schedules", "Name"),
+        "parameters": names("ssm", "describe_parameters", "Parameters", "Name"),
         "topics": names("sns", "list_topics", "Topics", "TopicArn"),
         "stacks": {
             stack["StackName"]

@@ -39,13 +39,18 @@ def test_a_version_that_answers_otherwise_gets_no_traffic(aws, project: Path, ar
     right = json.loads(golden.read_text())
     write_golden(golden, [right[0] | {"vector": right[0]["vector"][::-1]}, *right[1:]])
     changed = CdkApp(aws, CONTEXT | {"memory_mb": "1024"}, project)
-    with pytest.raises(ToolError, match="returned another vector than the artifact has for 'First text'"):
+    with pytest.raises(ToolError, match="'First text' got another vector than the artifact has"):
         changed.deploy()
+    assert status(aws) == "UPDATE_ROLLBACK_COMPLETE"
     assert stack.live_version() == "1"
+    function = {"FunctionName": stack.outputs["FunctionName"]}
+    assert aws.client("lambda").get_function_configuration(**function)["MemorySize"] == 1769
+    assert stack.invoke({"golden_check": True})["golden_check"] == "passed"
     assert len(stack.invoke({"inputs": LANGUAGES["en"]})[0]) == 384
 
     write_golden(golden, right)
     changed.deploy()
+    assert status(aws) == "UPDATE_COMPLETE"
     assert stack.live_version() != "1"
     assert len(stack.invoke({"inputs": LANGUAGES["en"]})[0]) == 384
 
@@ -53,6 +58,12 @@ def test_a_version_that_answers_otherwise_gets_no_traffic(aws, project: Path, ar
     app.close()
     changed.close()
     assert resources(aws) == before
+
+
+def status(aws) -> str:
+    """The stack's status."""
+    (stack,) = aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    return stack["StackStatus"]
 
 
 def write_golden(golden: Path, entries: list[dict]) -> None:

@@ -100,6 +100,21 @@ def test_requests_are_logged_without_their_texts(stack):
     assert not any(TEXT in message for message in messages)
 
 
+def test_other_stacks_find_it(stack):
+    found = stack.aws.client("ssm").get_parameters_by_path(Path=f"/serverless-embeddings/{STACK}")["Parameters"]
+    values = {parameter["Name"].rsplit("/", 1)[1]: parameter["Value"] for parameter in found}
+    assert values["url"] == stack.outputs["Url"]
+    assert values["function-arn"].endswith(f":{stack.outputs['FunctionName']}:live")
+    assert (values["model"], values["dimensions"]) == ("intfloat/multilingual-e5-small", "384")
+
+
+def test_the_schedule_invokes_the_alias(stack):
+    (schedule,) = stack.aws.client("scheduler").list_schedules(NamePrefix=STACK)["Schedules"]
+    target = stack.aws.client("scheduler").get_schedule(Name=schedule["Name"])["Target"]
+    assert target["Arn"].endswith(f":{stack.outputs['FunctionName']}:live")
+    assert stack.invoke(json.loads(target["Input"])) == {"active": True}
+
+
 def test_dashboard_and_alarms(stack):
     cloudwatch = stack.aws.client("cloudwatch")
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix=STACK)["MetricAlarms"]

@@ -54,18 +54,18 @@ def test_a_public_endpoint_with_a_created_key(deploy, aws):
 
 
 def test_an_image_that_is_in_ecr_already(deploy, aws):
-    """A second deployment runs the image that the first one pushed."""
+    """A second deployment runs the image that the first one pushed, and checks it without the artifact."""
     repository = aws.client("ecr").describe_repositories()["repositories"][0]["repositoryName"]
     images = aws.client("ecr").describe_images(repositoryName=repository)["imageDetails"]
     latest = max(images, key=lambda image: image["imagePushedAt"])
     image = f"{repository}:{latest['imageTags'][0]}"
-    with deployed(deploy, aws, "E2eExisting", image=image) as stack:
+    with deployed(deploy, aws, "E2eExisting", image=image, golden_check="true") as stack:
         assert "AssetImage" not in stack.printed
         assert len(stack.invoke({"inputs": TEXT})[0]) == 384
 
 
 def test_environments_kept_ready(deploy, aws):
-    with deployed(deploy, aws, "E2eReady", provisioned_concurrency="1") as stack:
+    with deployed(deploy, aws, "E2eReady", provisioned_concurrency="1", golden_check="true") as stack:
         alias = {"FunctionName": stack.outputs["FunctionName"], "Qualifier": "live"}
         ready = aws.client("lambda").get_provisioned_concurrency_config(**alias)
         assert ready["RequestedProvisionedConcurrentExecutions"] == 1

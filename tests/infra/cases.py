@@ -29,13 +29,25 @@ CASES: dict[str, dict[str, Any]] = {
         "api_key_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf",
     },
     "public": {"auth": "none"},
-    "logs": {"log_level": "WARNING", "log_retention_days": 365},
+    "gateway": {"endpoint": "api_gateway", "principals": ["210987654321"]},
+    "gateway-domain": {
+        "endpoint": "api_gateway",
+        "auth": "api_key",
+        "requests_per_address": 100,
+        "domain_name": "embeddings.example.com",
+        "certificate_arn": "arn:aws:acm:eu-central-1:123456789012:certificate/11111111-2222-3333-4444-555555555555",
+    },
+    "no-url": {"endpoint": "none", "principals": ["210987654321"]},
+    "inactive": {"keep_active": False},
+    "parameters": {"ssm_prefix": "/search/embeddings"},
+    "no-parameters": {"ssm_prefix": "none"},
+    "logs": {"log_level": "WARNING", "log_retention_days": 365, "log_caller": True},
     "retain": {"retain": True, "auth": "api_key", "kms_key": "create"},
     "key": {"kms_key": "create", "auth": "api_key"},
     "key-brought": {"kms_key": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"},
     "vpc": {"vpc_id": "vpc-0a1b2c3d", "subnet_ids": ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]},
     "vpc-groups": {"vpc_id": "vpc-0a1b2c3d", "subnet_ids": ["subnet-0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]},
-    "provisioned": {"provisioned_concurrency": 2},
+    "provisioned": {"provisioned_concurrency": 2, "golden_check": True, "reserved_concurrency": 10},
     "canary": {"traffic_shifting": "canary_10_percent_5_minutes"},
     "golden-check": {"golden_check": True},
     "watched": {"alarms": True, "dashboard": True, "alarm_email": "team@example.com"},
@@ -69,5 +81,5 @@ CASES |= {
 }
 """The keys that each case sets, by its name."""
 
-PUBLIC = {"unreserved", "api-key", "api-key-brought", "public", "retain", "key", "everything"}
+PUBLIC = {"unreserved", "api-key", "api-key-brought", "public", "retain", "key", "everything", "gateway-domain"}
 """Cases whose URL can be reached from the internet."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from runtime.aws.events import KEEP_ACTIVE
 from runtime.settings import Settings
 
 from .cases import CASES
@@ -27,13 +28,15 @@ def test_default_is_private_and_free_while_idle(templates: dict[str, Template]) 
     kinds = [resource["Type"] for resource in templates["default"]["Resources"].values()]
 
     assert sorted(kinds) == [
-        "AWS::IAM::Policy",
-        "AWS::IAM::Role",
+        *["AWS::IAM::Policy"] * 2,
+        *["AWS::IAM::Role"] * 2,
         "AWS::Lambda::Alias",
         "AWS::Lambda::Function",
         "AWS::Lambda::Url",
         "AWS::Lambda::Version",
         "AWS::Logs::LogGroup",
+        *["AWS::SSM::Parameter"] * 4,
+        "AWS::Scheduler::Schedule",
     ]
     assert properties(templates["default"], "AWS::Lambda::Url")[0]["AuthType"] == "AWS_IAM"
     assert "ReservedConcurrentExecutions" not in function(templates["default"])
@@ -52,6 +55,52 @@ def test_outputs_say_how_to_call(templates: dict[str, Template]) -> None:
     assert "Bearer $(aws secretsmanager get-secret-value" in keyed and "--aws-sigv4" not in keyed
     assert "--aws-sigv4" not in open_ and "Bearer" not in open_
     assert "ApiKeySecret" in templates["api-key"]["Outputs"]
+
+
+def test_no_url(templates: dict[str, Template]) -> None:
+    template = templates["no-url"]
+
+    assert not resources(template, "AWS::Lambda::Url")
+    assert set(template["Outputs"]) == {"FunctionName", "LogGroup", "TryIt"}
+    assert "aws lambda invoke" in json.dumps(template["Outputs"]["TryIt"]["Value"])
+    assert properties(template, "AWS::Lambda::Permission") == [
+        {"Action": "lambda:InvokeFunction", "FunctionName": {"Ref": ALIAS}, "Principal": "210987654321"}
+    ]
+
+
+def test_it_is_invoked_once_a_day(templates: dict[str, Template]) -> None:
+    (schedule,) = properties(templates["default"], "AWS::Scheduler::Schedule")
+
+    assert schedule["ScheduleExpression"] == "rate(1 day)" and schedule["State"] == "ENABLED"
+    assert schedule["Target"]["Arn"] == {"Ref": ALIAS}
+    assert json.loads(schedule["Target"]["Input"]) == KEEP_ACTIVE
+    assert not resources(templates["inactive"], "AWS::Scheduler::Schedule")
+
+
+def parameters(template: Template) -> dict[str, Any]:
+    """The values of the SSM parameters by name."""
+    return {entry["Name"]: entry["Value"] for entry in properties(template, "AWS::SSM::Parameter")}
+
+
+def test_other_stacks_find_the_endpoint(templates: dict[str, Template]) -> None:
+    values = parameters(templates["default"])
+
+    assert values == {
+        "/serverless-embeddings/default/url": {"Fn::GetAtt": ["EmbeddingsLiveFunctionUrl8D7414F3", "FunctionUrl"]},
+        "/serverless-embeddings/default/function-arn": {"Ref": ALIAS},
+        "/serverless-embeddings/default/model": "intfloat/multilingual-e5-small",
+        "/serverless-embeddings/default/dimensions": "2",
+    }
+    assert {entry["Type"] for entry in properties(templates["default"], "AWS::SSM::Parameter")} == {"String"}
+    assert set(parameters(templates["organization"])) == {
+        f"/serverless-embeddings/organization-blue/{key}" for key in ("url", "function-arn", "model", "dimensions")
+    }
+    assert set(parameters(templates["existing-image"])) == {
+        f"/serverless-embeddings/existing-image/{key}" for key in ("url", "function-arn")
+    }
+    assert "/serverless-embeddings/no-url/url" not in parameters(templates["no-url"])
+    assert "/search/embeddings/url" in parameters(templates["parameters"])
+    assert parameters(templates["no-parameters"]) == {}
 
 
 def test_size(templates: dict[str, Template]) -> None:
@@ -158,7 +207,9 @@ def test_logs(templates: dict[str, Template]) -> None:
     assert function(templates["default"])["LoggingConfig"]["LogFormat"] == "JSON"
     assert properties(templates["default"], "AWS::Logs::LogGroup")[0]["RetentionInDays"] == 30
     assert properties(templates["logs"], "AWS::Logs::LogGroup")[0]["RetentionInDays"] == 365
-    assert environment(templates["logs"])["EMBEDDINGS_LOG_LEVEL"] == "WARNING"
+    settings = Settings.from_environment(environment(templates["logs"]))
+    assert (settings.log_level, settings.log_caller) == ("WARNING", True)
+    assert not Settings.from_environment({}).log_caller
 
 
 def test_key_encrypts_logs_environment_and_secret(templates: dict[str, Template]) -> None:
@@ -198,10 +249,13 @@ def test_vpc(templates: dict[str, Template]) -> None:
 def test_url_is_that_of_the_alias_on_the_version_of_this_deployment(case: str, templates: dict[str, Template]) -> None:
     template = templates[case]
     (version,) = resources(template, "AWS::Lambda::Version")
-    (url,) = properties(template, "AWS::Lambda::Url")
+    urls = properties(template, "AWS::Lambda::Url")
     alias = template["Resources"][ALIAS]["Properties"]
 
-    assert url["Qualifier"] == alias["Name"] == "live"
+    assert alias["Name"] == "live"
+    assert [url["Qualifier"] for url in urls] == (
+        ["live"] if CASES[case].get("endpoint", "function_url") == "function_url" else []
+    )
     assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
     assert template["Resources"][version]["DeletionPolicy"] == "RetainExceptOnCreate"
 
@@ -225,6 +279,36 @@ def test_gradual_shift_rolls_back_on_failures(templates: dict[str, Template]) ->
     assert "DEPLOYMENT_STOP_ON_ALARM" in settings["AutoRollbackConfiguration"]["Events"]
 
 
+def test_gradual_shift_looks_at_the_new_version_only(templates: dict[str, Template]) -> None:
+    template = templates["canary"]
+    (alarm,) = properties(template, "AWS::CloudWatch::Alarm")
+    (version,) = resources(template, "AWS::Lambda::Version")
+    new = {"Fn::GetAtt": [version, "Version"]}
+    series, expressions = {}, {}
+    for query in alarm["Metrics"]:
+        if "Expression" in query:
+            expressions[query["Id"]] = query["Expression"]
+        else:
+            metric = query["MetricStat"]["Metric"]
+            series[query["Id"]] = metric["MetricName"]
+            assert new in [dimension["Value"] for dimension in metric["Dimensions"]]
+
+    def percent(calls: int, **failures: int) -> float:
+        """The alarm's metric for these sums of a minute."""
+        sums = {query: ({"Invocations": calls} | failures).get(name, 0) for query, name in series.items()}
+        functions = {"FILL": lambda value, _: value, "MAX": max, "IF": lambda test, yes, no: yes if test else no}
+        failed = eval(expressions["failed"], functions | sums)
+        (share,) = (text for query, text in expressions.items() if query != "failed")
+        return eval(share, functions | sums | {"failed": failed})
+
+    assert set(series.values()) == {"Errors", "Invocations", "Failures"}
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold" and alarm["Threshold"] == 5
+    assert percent(calls=3, Errors=1) == 0  # one timeout is no reason
+    assert percent(calls=1000, Failures=2) == pytest.approx(0.2)
+    assert percent(calls=10, Errors=2, Failures=0) == 20  # crashes
+    assert percent(calls=2, Failures=2) == 100  # answers with 5xx
+
+
 def test_golden_check_comes_before_traffic(templates: dict[str, Template]) -> None:
     template = templates["golden-check"]
     (version,) = resources(template, "AWS::Lambda::Version")
@@ -233,7 +317,14 @@ def test_golden_check_comes_before_traffic(templates: dict[str, Template]) -> No
     assert check in template["Resources"][ALIAS]["DependsOn"]
     asked = template["Resources"][check]["Properties"]
     assert asked["Version"] == {"Ref": version}
-    assert json.loads(asked["Golden"]) == {"First text": [0.6, 0.8], "query: how far?": [1.0, 0.0]}
+
+
+def test_golden_check_keeps_its_logs_as_the_service_does(templates: dict[str, Template]) -> None:
+    for case in ("golden-check", "stage-prod", "everything"):
+        own, of_check = properties(templates[case], "AWS::Logs::LogGroup")
+        assert own == of_check
+    kept = [group["DeletionPolicy"] for group in resources(templates["stage-prod"], "AWS::Logs::LogGroup").values()]
+    assert kept == ["RetainExceptOnCreate"] * 2
 
 
 def test_tracing(templates: dict[str, Template]) -> None:

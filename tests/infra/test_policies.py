@@ -48,19 +48,47 @@ INTERFACES = {
     ],
     "Resource": "*",
 }
+NONE_BY_CODE = INTERFACES | {
+    "Effect": "Deny",
+    "Condition": {
+        "ArnLike": {
+            "lambda:SourceFunctionArn": {
+                "Fn::Join": [
+                    "",
+                    [
+                        "arn:",
+                        {"Ref": "AWS::Partition"},
+                        ":lambda:",
+                        {"Ref": "AWS::Region"},
+                        ":",
+                        {"Ref": "AWS::AccountId"},
+                        ":function:*",
+                    ],
+                ]
+            }
+        }
+    },
+}
 TRACES = {"Effect": "Allow", "Action": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "Resource": "*"}
 
 EXECUTION_ROLE = {
     "api-key": [LOGS, CREATED_SECRET],
     "api-key-brought": [LOGS, BROUGHT_SECRET],
+    "gateway-domain": [LOGS, CREATED_SECRET],
     "retain": [LOGS, CREATED_SECRET, CREATED_KEY],
     "key": [LOGS, CREATED_SECRET, CREATED_KEY],
     "key-brought": [LOGS, BROUGHT_KEY],
-    "vpc": [LOGS, INTERFACES],
-    "vpc-groups": [LOGS, INTERFACES],
+    "vpc": [LOGS, INTERFACES, NONE_BY_CODE],
+    "vpc-groups": [LOGS, INTERFACES, NONE_BY_CODE],
     "tracing": [LOGS, TRACES],
     # The CDK merges statements on the same resource.
-    "everything": [LOGS, CREATED_SECRET, CREATED_KEY, INTERFACES | {"Action": INTERFACES["Action"] + TRACES["Action"]}],
+    "everything": [
+        LOGS,
+        CREATED_SECRET,
+        CREATED_KEY,
+        INTERFACES | {"Action": INTERFACES["Action"] + TRACES["Action"]},
+        NONE_BY_CODE,
+    ],
 }
 """All permissions of the function by case; in every other case it may only write its logs."""
 
@@ -105,11 +133,26 @@ def test_golden_check_may_invoke_the_function_and_write_its_own_logs(templates: 
     ]
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case].get("keep_active", True)])
+def test_the_schedule_may_invoke_the_alias_and_nothing_else(case: str, templates: dict[str, Template]) -> None:
+    (schedule,) = properties(templates[case], "AWS::Scheduler::Schedule")
+    role = schedule["Target"]["RoleArn"]["Fn::GetAtt"][0]
+
+    assert statements(templates[case], role) == [
+        {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": {"Ref": "EmbeddingsLive8C55E27E"}}
+    ]
+    (trust,) = templates[case]["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert set(trust["Condition"]["StringEquals"]) == {"aws:SourceAccount", "aws:SourceArn"}
+
+
 def open_doors(template: Template) -> Iterator[str]:
     """Logical ids of resources that let anybody in: URLs, permissions, resource policies, security groups."""
     for name, resource in template["Resources"].items():
         own = resource.get("Properties", {})
         if resource["Type"] == "AWS::Lambda::Url" and own["AuthType"] == "NONE":
+            yield name
+        if resource["Type"] == "AWS::ApiGateway::Method" and own["AuthorizationType"] == "NONE":
             yield name
         if resource["Type"] == "AWS::Lambda::Permission" and own["Principal"] == "*" and "PrincipalOrgID" not in own:
             yield name
@@ -134,10 +177,12 @@ def test_nothing_is_public_without_being_asked_for(case: str, templates: dict[st
     doors = {templates[case]["Resources"][name]["Type"] for name in open_doors(templates[case])}
 
     # A public URL takes both permissions since October 2025. Nothing else may be public.
-    assert doors == ({"AWS::Lambda::Url", "AWS::Lambda::Permission"} if case in PUBLIC else set())
+    gateway = CASES[case].get("endpoint") == "api_gateway"
+    public = {"AWS::ApiGateway::Method"} if gateway else {"AWS::Lambda::Url", "AWS::Lambda::Permission"}
+    assert doors == (public if case in PUBLIC else set())
 
 
-@pytest.mark.parametrize("case", sorted(PUBLIC))
+@pytest.mark.parametrize("case", sorted(case for case in PUBLIC if "endpoint" not in CASES[case]))
 def test_public_url_has_both_permissions(case: str, templates: dict[str, Template]) -> None:
     alias = {"Ref": "EmbeddingsLive8C55E27E"}
 
@@ -168,10 +213,18 @@ def test_retain_keeps_what_holds_data(templates: dict[str, Template]) -> None:
     kept = {
         resource["Type"]
         for resource in templates["retain"]["Resources"].values()
-        if resource.get("DeletionPolicy") == "Retain"
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate" and resource["Type"] != "AWS::Lambda::Version"
     }
 
+    # Those of a first deployment that fails go, so that the next one can create them.
     assert kept == {"AWS::Logs::LogGroup", "AWS::SecretsManager::Secret", "AWS::KMS::Key"}
+
+
+def test_only_production_is_protected_from_deletion(assembly: Path) -> None:
+    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+    protected = {name for name, entry in artifacts.items() if entry["properties"].get("terminationProtection")}
+
+    assert protected == {"stage-prod"}
 
 
 def test_aws_solutions_finds_nothing(assembly: Path) -> None:

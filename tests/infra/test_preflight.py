@@ -138,6 +138,7 @@ def test_a_region_without_urls(look, monkeypatch, region) -> None:
     monkeypatch.setenv("AWS_REGION", region)
     status, _, (error,) = look()
     assert status == 1 and f"{region} has no Lambda Function URLs: export AWS_REGION" in error
+    assert look("-c", "endpoint=none")[0] == 0
 
 
 def test_no_region(look, monkeypatch) -> None:

@@ -45,12 +45,23 @@ def define(stack: Stack, artifact: Path, **groups: Any) -> EmbeddingService:
 def test_no_environment_left_for_a_new_version(stack: Stack, small_artifact: Path) -> None:
     compute = Compute(reserved_concurrency=10)
     with pytest.raises(ConfigurationError, match=r"provisioned_concurrency: 10 leaves nothing .* Allowed: 0 to 9"):
-        define(stack, small_artifact, compute=compute, traffic=Traffic(provisioned_concurrency=10))
+        define(stack, small_artifact, compute=compute, traffic=Traffic(provisioned_concurrency=10, golden_check=True))
 
 
 def test_unreserved_concurrency_limits_no_environments(stack: Stack, small_artifact: Path) -> None:
     compute = Compute(reserved_concurrency="unreserved")
-    define(stack, small_artifact, compute=compute, traffic=Traffic(provisioned_concurrency=11))
+    traffic = Traffic(provisioned_concurrency=11, golden_check=True)
+    define(stack, small_artifact, compute=compute, traffic=traffic)
+
+
+def test_provisioned_environments_need_the_golden_check(stack: Stack, small_artifact: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"provisioned_concurrency: 1 needs golden_check: .* Allowed: 0, or"):
+        define(stack, small_artifact, traffic=Traffic(provisioned_concurrency=1))
+
+
+def test_a_function_that_is_switched_off_cannot_be_checked(stack: Stack, small_artifact: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"golden_check: reserved_concurrency is 0.* Allowed: false"):
+        define(stack, small_artifact, compute=Compute(reserved_concurrency=0), traffic=Traffic(golden_check=True))
 
 
 def test_a_prompt_that_the_runtime_would_refuse(stack: Stack, small_artifact: Path) -> None:
@@ -69,9 +80,12 @@ def test_no_image(stack: Stack) -> None:
         EmbeddingService(stack, "Embeddings")
 
 
-def test_golden_check_needs_the_artifact(stack: Stack) -> None:
-    with pytest.raises(ConfigurationError, match="golden_check: needs the artifact"):
-        EmbeddingService(stack, "Embeddings", options=ServiceOptions(traffic=Traffic(golden_check=True)))
+def test_golden_check_of_an_existing_image(stack: Stack) -> None:
+    """The image has the golden vectors, so a digest that is promoted from another account is checked, too."""
+    options = ServiceOptions(image=Image(image="embeddings:v1"), traffic=Traffic(golden_check=True))
+    EmbeddingService(stack, "Embeddings", options=options)
+
+    assert resources(synthesize(stack), "Custom::GoldenCheck")
 
 
 def test_artifact_outside_of_the_build(stack: Stack, small_artifact: Path, tmp_path: Path) -> None:
@@ -248,18 +262,40 @@ def test_a_function_with_another_image(stack: Stack) -> None:
     assert function["ImageConfig"] == {"Command": ["app.handler"]}
 
 
-def test_example_of_another_app(artifact: Path, tmp_path: Path) -> None:
-    """With ``artifact`` in place of the one that was last made on this machine."""
-    example = PROJECT / "examples" / "own_app" / "app.py"
+def run_example(name: str, artifact: Path, out: Path) -> dict[str, Any]:
+    """Synthesize an example, with ``artifact`` in place of the one that was last made on this machine. Returns its templates
+    and its manifest by the names of their files."""
+    example = PROJECT / "examples" / name / "app.py"
     command = (
         "import pathlib, runpy; import model_export.artifact; "
         f"model_export.artifact.LATEST = pathlib.Path({str(artifact)!r}); runpy.run_path({str(example)!r})"
     )
-
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "CDK_OUTDIR": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "CDK_OUTDIR": str(out)}
     run = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
-
     assert run.returncode == 0, run.stderr
-    template = json.loads((tmp_path / "Search.template.json").read_text())
+    return {path.name: json.loads(path.read_text()) for path in out.glob("*.json")}
+
+
+def test_example_of_another_app(artifact: Path, tmp_path: Path) -> None:
+    template = run_example("own_app", artifact, tmp_path)["Search.template.json"]
+
     assert properties(template, "AWS::Lambda::Function")[0]["MemorySize"] == 3008
     assert properties(template, "AWS::IAM::Policy", "Indexer")
+
+
+def test_example_of_two_stages_in_two_accounts_and_regions(artifact: Path, tmp_path: Path) -> None:
+    files = run_example("stages", artifact, tmp_path)
+
+    stacks = {
+        name: entry
+        for name, entry in files["manifest.json"]["artifacts"].items()
+        if name in ("Search-dev", "Search-prod")
+    }
+    assert {name: entry["environment"] for name, entry in stacks.items()} == {
+        "Search-dev": "aws://111111111111/eu-central-1",
+        "Search-prod": "aws://222222222222/us-east-1",
+    }
+    assert stacks["Search-prod"]["properties"]["terminationProtection"]
+    (dev,), (prod,) = (files[f"{name}.assets.json"]["dockerImages"].values() for name in ("Search-dev", "Search-prod"))
+    assert dev["source"] == prod["source"], "both stages run the same image"
+    assert resources(files["Search-prod.template.json"], "Custom::GoldenCheck")

@@ -13,8 +13,8 @@ from .cases import CASES
 from .conftest import Template
 
 ASSET = re.compile(r"\b[0-9a-f]{64}(?=\")")
-VERSION = re.compile(r"(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}")
-"""Logical id of the function's version: it ends with a hash of the function, image included."""
+VERSION = re.compile(r"((?:CurrentVersion|GoldenCheckResult)[0-9A-F]{8})[0-9a-f]{32}")
+"""Logical ids of the function's version and its check: they end with a hash of the function, image included."""
 
 
 def stable(template: Template) -> Template:

@@ -66,7 +66,7 @@ def loaded(module: str) -> set[str]:
 
 
 def test_parsing_and_answering_know_nothing_of_the_engine():
-    for module in ("runtime.aws.function_url", "runtime.http.application", "runtime.http.description"):
+    for module in ("runtime.aws.http_events", "runtime.http.application", "runtime.http.description"):
         assert not {"onnxruntime", "kitoken", "runtime.engine.engine"} & loaded(module)
 
 

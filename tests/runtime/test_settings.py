@@ -25,6 +25,7 @@ def test_every_variable():
         "EMBEDDINGS_LONG_TEXTS": "window",
         "EMBEDDINGS_CORS_ORIGINS": "https://a.example, https://b.example",
         "EMBEDDINGS_LOG_LEVEL": "ERROR",
+        "EMBEDDINGS_LOG_CALLER": "true",
         "EMBEDDINGS_SERVED_MODEL_NAMES": "name, *",
     }
     assert len(environment) == len(Settings.__struct_fields__)
@@ -37,6 +38,7 @@ def test_every_variable():
         long_texts="window",
         cors_origins=("https://a.example", "https://b.example"),
         log_level="ERROR",
+        log_caller=True,
         served_model_names=("name", "*"),
     )
 

@@ -209,7 +209,15 @@ class TestEmbed:
         assert headers["x-compute-tokens"] == "7"
 
     def test_times_in_headers_are_milliseconds_rounded_down(self, handler, monkeypatch):
-        usage = Usage(texts=2, tokens=6, characters=2, tokenization_seconds=0.0019, inference_seconds=0.0527)
+        usage = Usage(
+            texts=2,
+            tokens=6,
+            characters=2,
+            truncated=0,
+            windowed=0,
+            tokenization_seconds=0.0019,
+            inference_seconds=0.0527,
+        )
         response = Response(usage=usage)
         monkeypatch.setattr(handler.application, "answer", lambda *_: ("/embed", response))
         headers = handler.answer(Request(method="POST", path="/embed", headers={})).headers

@@ -204,6 +204,51 @@ def test_an_error_of_ours_is_a_500_without_details(handler, lines, monkeypatch):
     assert handler(http("/embed", {"inputs": "a"}))["statusCode"] == 200
 
 
+def test_failures_are_counted_by_version_and_mistakes_of_callers_are_not(engine, monkeypatch):
+    lines = []
+    handler = make_handler(engine, lines=lines, function_name="embeddings")
+    handler(http("/embed", {"inputs": ""}))
+    monkeypatch.setattr(handler.application.service.engine.head, "vector", lambda *_: 1 / 0)
+    handler(http("/embed", {"inputs": "a"}))
+
+    mistake, _, failure = map(json.loads, lines)
+    assert "Failures" not in mistake
+    assert metrics(failure)["Failures", "embeddings", "$LATEST"] == 1
+
+
+SIGNED = {
+    # As in "Request payload format" of https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+    "accountId": "123456789012",
+    "authorizer": {
+        "iam": {
+            "accessKey": "AKIA...",
+            "accountId": "111122223333",
+            "callerId": "AIDA...",
+            "cognitoIdentity": None,
+            "principalOrgId": None,
+            "userArn": "arn:aws:iam::111122223333:user/example-user",
+            "userId": "AIDA...",
+        }
+    },
+    "http": {"method": "POST", "path": "/embed", "protocol": "HTTP/1.1", "sourceIp": "198.51.100.7"},
+    "requestId": "r-1",
+}
+
+
+def test_the_caller_is_logged_if_that_is_asked_for(artifact, capsys):
+    event = http("/embed", {"inputs": "a"}) | {"requestContext": SIGNED}
+    unsigned = event | {"requestContext": SIGNED | {"authorizer": None}}
+    for log_caller in (False, True):
+        handler = load(Settings(model_dir=str(artifact), log_caller=log_caller), "embeddings")
+        for each in (event, unsigned, {"inputs": "a"}):
+            assert handler(each)
+
+    callers = [json.loads(line).get("caller") for line in capsys.readouterr().out.splitlines()]
+    address = {"source_ip": "198.51.100.7"}
+    principal = {"principal": "arn:aws:iam::111122223333:user/example-user"}
+    assert callers == [None, None, None, principal | address, address, None]
+
+
 def test_memory_is_what_the_kernel_says():
     status = Path("/proc/self/status").read_text()
     peak = int(re.search(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE)[1]) / 1024
