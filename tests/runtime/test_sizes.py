@@ -10,7 +10,7 @@ import orjson
 import pytest
 from awslambdaric.bootstrap import to_json
 
-from runtime.aws import function_url
+from runtime.aws import http_events
 from runtime.http import sizes
 from runtime.http.answers import numbers_answer
 from runtime.http.messages import Request, Response, finish
@@ -33,7 +33,7 @@ def sent_bytes(vectors: np.ndarray, accept_encoding: str) -> int:
     items = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     response = numbers_answer({"object": "list", "data": items}, Usage(len(vectors), 0, 0, 0, 0, 0, 0))
     finish(response, Request(method="POST", path="/", headers={"accept-encoding": accept_encoding}))
-    return len(to_json(function_url.answer(response)).encode())
+    return len(to_json(http_events.answer(response)).encode())
 
 
 def test_no_float32_is_longer_than_its_bound():

@@ -362,7 +362,7 @@ class TestEmbedAll:
         response = post(http, "/embed_all", inputs=["word " * 500] * 5)
         validate(response)
         assert response.status_code == VALIDATION
-        assert "the first 1 fit" in response.json()["error"]
+        assert "the first 4 fit" in response.json()["error"]
         assert float(response.elapsed.total_seconds()) < 1
 
 
