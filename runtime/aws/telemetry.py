@@ -8,7 +8,7 @@ A line never contains texts, vectors or keys.
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
@@ -75,6 +75,8 @@ class Telemetry:
         }
         if failed:
             line["error_type"] = response.error_type
+        if response.key is not None:
+            line["key"] = response.key
         level = "ERROR" if response.status >= 500 else "WARNING" if failed else "INFO"
         self._emit(level, "request", line, values)
 
@@ -103,20 +105,28 @@ class Telemetry:
         if LEVELS[level] >= self._level:
             record = {"level": level, "message": message, **line}
         if self._function_name and values:
-            record |= values | {"FunctionName": self._function_name, "_aws": _directive(values)}
+            record |= values | {"FunctionName": self._function_name, "_aws": _directive(values, "key" in line)}
             if values.get("Errors"):
                 record["ErrorType"] = line["error_type"]
+            if "key" in line:
+                record["Key"] = line["key"]
         if record:
             self._write(orjson.dumps(record).decode())
 
 
-def _directive(values: dict[str, float]) -> dict[str, Any]:
-    metrics = [{"Name": name, "Unit": UNITS[name]} for name in values]
-    directives = [{"Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": metrics}]
+def _directive(values: dict[str, float], has_key: bool) -> dict[str, Any]:
+    directives = [_metrics(values, "FunctionName")]
     if values.get("Errors"):
-        by_type = [{"Name": "Errors", "Unit": UNITS["Errors"]}]
-        directives.append({"Namespace": NAMESPACE, "Dimensions": [["FunctionName", "ErrorType"]], "Metrics": by_type})
+        directives.append(_metrics(["Errors"], "FunctionName", "ErrorType"))
+    if has_key:
+        directives.append(_metrics(["Requests", "Tokens"], "FunctionName", "Key"))
     return {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": directives}
+
+
+def _metrics(names: Iterable[str], *dimensions: str) -> dict[str, Any]:
+    """The metrics ``names`` by ``dimensions``; each value of a dimension is a metric that costs 0.30 $ a month."""
+    metrics = [{"Name": name, "Unit": UNITS[name]} for name in names]
+    return {"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics}
 
 
 def _steps(response: Response, seconds: float) -> dict[str, float]:
