@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..engine.engine import Engine
 from ..http.application import Application
-from ..http.auth import ApiKeyAuthenticator, Authenticator
+from ..http.auth import ApiKeyAuthenticator, Authenticator, SecretError
 from ..service.errors import UnknownPromptError
 from ..service.limits import Limits
 from ..service.options import ServiceConfig
@@ -68,11 +68,12 @@ def make_service(engine: Engine, settings: Settings) -> Service:
 def _authenticator(settings: Settings, telemetry: Telemetry) -> Authenticator:
     if settings.auth != "api_key":
         return Authenticator()
-    from .secrets import SecretError, read_secret
+    from .secrets import read_keys
 
     def report(error: Exception) -> None:
         telemetry.record_failure(error, reason=str(error) if isinstance(error, SecretError) else None)
 
-    authenticator = ApiKeyAuthenticator(lambda: read_secret(settings.api_key_secret_arn, os.environ), report)
+    arn = settings.api_key_secret_arn
+    authenticator = ApiKeyAuthenticator(lambda seconds: read_keys(arn, os.environ, seconds), report)
     authenticator.refresh()
     return authenticator

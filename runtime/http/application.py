@@ -43,12 +43,12 @@ class Application:
 
         ``deadline`` is the time by ``perf_counter``, in seconds, when the request has to be answered.
         """
-        label = UNMATCHED
+        label, key = UNMATCHED, None
         try:
             methods, parameter = routes.find(request.path)
             route = methods.get("GET" if request.method == "HEAD" else request.method)
             if route is None or not route.open:
-                self.authenticator.check(request)
+                key = self.authenticator.check(request, deadline)
             if not methods:
                 raise routes.not_found(request.path)
             if request.method == "OPTIONS":
@@ -68,6 +68,7 @@ class Application:
             to_response = openai_error if is_openai(request.path) else tei_error
             response = to_response(self._request_error(error, request.id))
             finish(response, request)
+        response.key = key
         return label, response
 
     def embed(self, fields: Any, request_id: str = "", deadline: float = float("inf")) -> Response:

@@ -1,16 +1,29 @@
-"""Who may call. With ``iam`` the Function URL decides before the function is called; an API key is checked here."""
+"""Who may call. With ``iam`` the Function URL decides before the function is called; API keys are checked here."""
 
 import binascii
-from collections.abc import Callable
-from time import monotonic
+from collections.abc import Callable, Mapping
+from time import monotonic, perf_counter
 
 from .errors import HttpError
 from .messages import Request
 
 REFRESH_SECONDS = 300
-"""How long a key is trusted before it is read again."""
-MISS_SECONDS = 10
-"""A key that does not match may be a rotated one, so the secret is read again, but at most this often."""
+"""How long keys are trusted before they are read again."""
+RETRY_SECONDS = 10
+"""Shortest pause between two readings: after one that failed, and when a request sends an unknown key, which may be new."""
+MAX_AGE_SECONDS = 3600
+"""How long keys that were read hold while they cannot be read again, as in an outage of Secrets Manager."""
+READ_SECONDS = 5
+"""Longest time that a request waits for a reading."""
+
+
+class SecretError(Exception):
+    """The keys cannot be read. The message says why, and never contains a key."""
+
+    def __init__(self, message: str, *, revokes: bool = False) -> None:
+        super().__init__(message)
+        self.revokes = revokes
+        """Whether the keys that were read before must not be used any more."""
 
 
 class Authenticator:
@@ -19,59 +32,81 @@ class Authenticator:
     needs_key = False
     """Whether callers have to send an API key."""
 
-    def check(self, request: Request) -> None:
-        """Raise HttpError (401) if ``request`` may not be answered."""
+    def check(self, request: Request, deadline: float = float("inf")) -> str | None:
+        """The name of the caller's key, None if it has no name.
+
+        ``deadline`` is the time by ``perf_counter``, in seconds, when the request has to be answered.
+
+        Raises:
+            HttpError: ``request`` may not be answered (401).
+        """
 
 
 class ApiKeyAuthenticator(Authenticator):
     """Requires a key as bearer token; a browser that opens a page may send it as the password of basic authentication.
 
-    ``read_key`` reads the key: at first use, every :data:`REFRESH_SECONDS`, and when a request sends another key, so that the
-    key can be rotated without a deployment. ``report`` gets the error if that fails; until it succeeds the last key holds.
+    ``read_keys`` takes the seconds that it may last, and returns the keys by name. It is called at first use, every
+    :data:`REFRESH_SECONDS`, and when a request sends an unknown key, so that keys can be changed without a deployment.
+    ``report`` gets the error if that fails: the last keys then hold for :data:`MAX_AGE_SECONDS`, unless the error is a
+    SecretError that revokes them.
     """
 
     needs_key = True
 
     def __init__(
         self,
-        read_key: Callable[[], str],
+        read_keys: Callable[[float], Mapping[str | None, str]],
         report: Callable[[Exception], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._read_key = read_key
+        self._read_keys = read_keys
         self._report = report
         self._clock = clock
-        self._key: bytes | None = None
-        self._read_at = float("-inf")
+        self._keys: dict[str | None, bytes] = {}
+        self._failed = True
+        """Whether the last reading failed."""
+        self._tried_at = self._read_at = float("-inf")
 
-    def check(self, request: Request) -> None:
-        """Raise HttpError if the key is missing or wrong (401), or the secret cannot be read (503)."""
+    def check(self, request: Request, deadline: float = float("inf")) -> str | None:
+        """The name of the caller's key, None if it has no name.
+
+        Raises:
+            HttpError: the key is missing or wrong (401), or no key is known, since the secret cannot be read (503).
+        """
         offered = _credential(request.headers.get("authorization", ""))
-        if self._key is None or self._age() >= REFRESH_SECONDS:
-            self.refresh()
-        if offered and not self._matches(offered) and self._age() >= MISS_SECONDS:
-            self.refresh()
-        if self._key is None:
-            raise HttpError(503, "the API key cannot be read", error_type="Unhealthy")
-        if not self._matches(offered):
+        names = self._names(offered)
+        pause = RETRY_SECONDS if self._failed or (offered and not names) else REFRESH_SECONDS
+        if self._clock() - self._tried_at >= pause:
+            self.refresh(deadline)
+            names = self._names(offered)
+        if not self._keys:
+            retry = {"retry-after": str(RETRY_SECONDS)}
+            raise HttpError(503, "the API key cannot be read", error_type="Unhealthy", headers=retry)
+        if not names:
             raise _unauthorized(request, offered)
+        return names[0]
 
-    def refresh(self) -> None:
-        """Read the key."""
-        self._read_at = self._clock()
+    def refresh(self, deadline: float = float("inf")) -> None:
+        """Read the keys. It takes half of the time until ``deadline`` at most, so that an answer can follow."""
+        seconds = max(0.0, min(READ_SECONDS, (deadline - perf_counter()) / 2))
         try:
-            self._key = self._read_key().strip().encode()
-        except Exception as error:  # after any error, the last key still holds
+            self._keys = {name: key.encode() for name, key in self._read_keys(seconds).items()}
+            self._read_at = self._clock()
+            self._failed = False
+        except Exception as error:
+            self._failed = True
+            revoked = isinstance(error, SecretError) and error.revokes
+            if revoked or self._clock() - self._read_at >= MAX_AGE_SECONDS:
+                self._keys = {}
             self._report(error)
+        self._tried_at = self._clock()
 
-    def _age(self) -> float:
-        return self._clock() - self._read_at
-
-    def _matches(self, offered: bytes) -> bool:
+    def _names(self, offered: bytes) -> list[str | None]:
+        """The names of the keys that equal ``offered``."""
         from hmac import compare_digest
 
-        # Takes the same time however much of the key is right. An empty secret lets nobody in.
-        return bool(self._key) and compare_digest(offered, self._key)
+        # All keys are compared, and each in the same time however much of it is right.
+        return [name for name, key in self._keys.items() if compare_digest(offered, key)]
 
 
 def _credential(authorization: str) -> bytes:

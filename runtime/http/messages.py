@@ -16,6 +16,10 @@ GZIP_SHARE = 0.75
 """A compressed body must be smaller than this share of the plain one: a Function URL sends it as base64, a third longer."""
 
 
+MAX_ID_CHARACTERS = 128
+"""Of a request's id, which goes into the log: a direct invocation can name any. AWS's own have 36."""
+
+
 class BodyError(Exception):
     """A body that cannot be read; ``status`` is the HTTP status for the reason in ``message``."""
 
@@ -39,8 +43,12 @@ class Request(msgspec.Struct, kw_only=True):
     body_error: BodyError | None = None
     """Set if the body could not be received. :func:`read_body` raises it, so that a route answers it after authentication."""
     id: str = ""
+    """Cut after :data:`MAX_ID_CHARACTERS`."""
     caller: Mapping[str, str] | None = None
     """Who sent it, where that is known: ``principal`` (an ARN) and ``source_ip``. For the log only."""
+
+    def __post_init__(self) -> None:
+        self.id = self.id[:MAX_ID_CHARACTERS]
 
 
 class Response(msgspec.Struct, kw_only=True):
@@ -53,6 +61,8 @@ class Response(msgspec.Struct, kw_only=True):
     """Other headers than the content type, by name in lower case."""
     usage: Usage | None = None
     error_type: str | None = None
+    key: str | None = None
+    """Name of the caller's API key, for the log; None if it has none."""
 
 
 def read_body(request: Request, max_bytes: int) -> bytes:

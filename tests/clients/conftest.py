@@ -19,7 +19,9 @@ QUESTION = "When does the ferry leave?"
 @pytest.fixture(scope="session")
 def url(artifact: Path) -> Iterator[str]:
     """The URL of the server, with a slash at the end as a Function URL has it."""
-    handler = make_handler(Engine.load(artifact, threads=1), ApiKeyAuthenticator(lambda: KEY, report=print))
+    handler = make_handler(
+        Engine.load(artifact, threads=1), ApiKeyAuthenticator(lambda seconds: {None: KEY}, report=print)
+    )
     with serving(handler) as url:
         yield f"{url}/"
 

@@ -15,7 +15,7 @@ REGION = "eu-central-1"
 class SignatureAuthenticator(Authenticator):
     """Lets in what is signed with CREDENTIALS for Lambda in REGION."""
 
-    def check(self, request: Request) -> None:
+    def check(self, request: Request, deadline: float = float("inf")) -> None:
         given = request.headers.get("authorization", "")
         names = given.partition("SignedHeaders=")[2].partition(",")[0].split(";")
         if "host" not in names or signature(request, names) != given.rpartition("Signature=")[2]:

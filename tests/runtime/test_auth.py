@@ -11,13 +11,15 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from runtime.aws.secrets import SecretError, read_secret, signed_headers
+from runtime.aws.secrets import parse_keys, read_keys, read_secret, signed_headers
 from runtime.aws.startup import load
-from runtime.http.auth import MISS_SECONDS, ApiKeyAuthenticator
+from runtime.http.auth import MAX_AGE_SECONDS, RETRY_SECONDS, ApiKeyAuthenticator, SecretError
 from runtime.settings import Settings
 
 ARN = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:key-AbCdEf"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_SESSION_TOKEN": "TOKEN"}
+
+SECRET = "the-key-of-20-characters"
 
 
 class Vault:
@@ -29,11 +31,11 @@ class Vault:
         self.reads = 0
         self.reported: list[Exception] = []
 
-    def read(self) -> str:
+    def read(self, seconds: float) -> dict[str | None, str]:
         self.reads += 1
         if isinstance(self.key, Exception):
             raise self.key
-        return self.key
+        return {None: self.key}
 
     def authenticator(self) -> ApiKeyAuthenticator:
         return ApiKeyAuthenticator(self.read, self.reported.append, lambda: self.now)
@@ -100,10 +102,19 @@ class TestKey:
         assert http.get("/docs", auth=("first-key", "anyone")).status_code == 401
         assert http.get("/docs", headers={"authorization": "Basic !"}).status_code == 401
 
-    def test_an_empty_secret_lets_nobody_in(self, http, vault):
-        vault.key = " "
-        assert embed(http, "") == 401
-        assert embed(http, " ") == 401
+    @pytest.mark.parametrize(
+        "text", ["", " ", "secret key", "k" * 513, "schlüssel", "[]", "{}", "[", '[""]', '{"a b": "k"}', "[" * 10**5]
+    )
+    def test_a_text_that_holds_no_key_revokes_and_is_not_quoted(self, text):
+        with pytest.raises(SecretError, match="Allowed are a key, a JSON list") as error:
+            parse_keys(text)
+        assert error.value.revokes and "secret key" not in str(error.value)
+
+    def test_several_keys_have_names(self):
+        one, other = "k" * 20, "l" * 20
+        assert parse_keys(f" {one}\n") == {None: one}
+        assert parse_keys(json.dumps([one, other])) == {"1": one, "2": other}
+        assert parse_keys(json.dumps({"search": one, "index": other})) == {"search": one, "index": other}
 
 
 class TestRotation:
@@ -114,7 +125,7 @@ class TestRotation:
 
     def test_a_new_key_is_taken_at_once(self, http, vault):
         assert embed(http, "first-key") == 200
-        vault.key, vault.now = "second-key", vault.now + MISS_SECONDS
+        vault.key, vault.now = "second-key", vault.now + RETRY_SECONDS
         assert embed(http, "second-key") == 200
         assert embed(http, "first-key") == 401
 
@@ -129,7 +140,7 @@ class TestRotation:
         for _ in range(20):
             assert embed(http, "wrong") == 401
         assert vault.reads == 1
-        vault.now += MISS_SECONDS
+        vault.now += RETRY_SECONDS
         for _ in range(20):
             assert embed(http, "wrong") == 401
         assert vault.reads == 2
@@ -144,7 +155,22 @@ class TestRotation:
         vault.key = OSError("no network")
         assert embed(http, "first-key") == 503
         vault.key = "first-key"
+        assert embed(http, "first-key") == 503
+        assert vault.reads == 1
+        vault.now += RETRY_SECONDS
         assert embed(http, "first-key") == 200
+
+    def test_a_refusal_revokes_with_the_next_refresh(self, http, vault):
+        assert embed(http, "first-key") == 200
+        vault.key, vault.now = SecretError("gone", revokes=True), vault.now + 300
+        assert embed(http, "first-key") == 503
+
+    def test_a_passing_failure_revokes_after_an_hour(self, http, vault):
+        assert embed(http, "first-key") == 200
+        vault.key, vault.now = OSError("no network"), vault.now + MAX_AGE_SECONDS - 1
+        assert embed(http, "first-key") == 200
+        vault.now += RETRY_SECONDS
+        assert embed(http, "first-key") == 503
 
 
 class _SecretsManager(BaseHTTPRequestHandler):
@@ -160,7 +186,7 @@ class _SecretsManager(BaseHTTPRequestHandler):
             json.loads(body) == {"SecretId": ARN} and self.headers["x-amz-target"] == "secretsmanager.GetSecretValue"
         )
         status = 200 if right and known else 400
-        answer = {"SecretString": "the-key"} if status == 200 else {"__type": "InvalidSignatureException"}
+        answer = {"SecretString": SECRET} if status == 200 else {"__type": "InvalidSignatureException"}
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
@@ -193,7 +219,7 @@ def secrets_manager():
 class TestSecretsManager:
     @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
     def test_reads_a_secret(self, secrets_manager, name):
-        assert read_secret(ARN, {**ENVIRONMENT, name: secrets_manager}) == "the-key"
+        assert read_keys(ARN, {**ENVIRONMENT, name: secrets_manager}, 5) == {None: SECRET}
 
     @pytest.mark.parametrize("session_token", ["TOKEN", None])
     def test_signs_as_botocore_does(self, session_token):
@@ -209,15 +235,15 @@ class TestSecretsManager:
     def test_a_refusal_says_why(self, secrets_manager):
         environment = {**ENVIRONMENT, "AWS_SECRET_ACCESS_KEY": "another", "AWS_ENDPOINT_URL": secrets_manager}
         with pytest.raises(SecretError, match=r"answered 400.*InvalidSignatureException"):
-            read_secret(ARN, environment)
+            read_secret(ARN, environment, 5)
 
     def test_no_credentials(self):
         with pytest.raises(SecretError, match="AWS_ACCESS_KEY_ID is not set"):
-            read_secret(ARN, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+            read_secret(ARN, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, 5)
 
     def test_no_network(self):
         with pytest.raises(SecretError, match="cannot be reached"):
-            read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+            read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, 5)
 
     def test_guards_the_function_from_its_settings_on(self, secrets_manager, artifact, monkeypatch):
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager}.items():
@@ -225,7 +251,7 @@ class TestSecretsManager:
         handler = load(Settings(model_dir=str(artifact), auth="api_key", api_key_secret_arn=ARN), threads=1)
         event = {"rawPath": "/info", "requestContext": {"http": {"method": "GET"}}}
         assert handler(event)["statusCode"] == 401
-        assert handler({**event, "headers": {"authorization": "Bearer the-key"}})["statusCode"] == 200
+        assert handler({**event, "headers": {"authorization": "Bearer the-key-of-20-characters"}})["statusCode"] == 200
 
 
 def test_basic_authentication_is_read_as_browsers_send_it(http):

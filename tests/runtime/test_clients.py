@@ -28,7 +28,7 @@ LONG = "word " * 600
 @pytest.fixture(scope="module")
 def url(engine):
     """A server that asks for a key."""
-    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
+    authenticator = ApiKeyAuthenticator(lambda seconds: {None: KEY}, report=print)
     with serving(make_handler(engine, authenticator)) as url:
         yield url
 

@@ -70,7 +70,7 @@ def page(browser):
 @pytest.fixture
 def locked_url(engine):
     """The address of a server that asks for :data:`KEY`."""
-    with serving(make_handler(engine, ApiKeyAuthenticator(lambda: KEY, report=print))) as url:
+    with serving(make_handler(engine, ApiKeyAuthenticator(lambda seconds: {None: KEY}, report=print))) as url:
         yield url
 
 

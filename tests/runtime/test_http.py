@@ -56,7 +56,7 @@ class TestEvents:
         assert "base64" in json.loads(result["body"])["error"]["message"]
 
     def test_a_body_that_is_no_base64_matters_after_the_key_and_the_route(self, engine):
-        handler = make_handler(engine, ApiKeyAuthenticator(lambda: "key", report=print))
+        handler = make_handler(engine, ApiKeyAuthenticator(lambda seconds: {None: "key"}, report=print))
         request = event(body="not base64!", base64_body=True)
         assert handler(request)["statusCode"] == 401
         with_key = {"authorization": "Bearer key"}
