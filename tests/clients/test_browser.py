@@ -39,7 +39,7 @@ def page(node):
 
 def test_openai_from_another_origin(page, artifact):
     origin = page.evaluate("location.origin")
-    authenticator = ApiKeyAuthenticator(lambda: KEY, report=print)
+    authenticator = ApiKeyAuthenticator(lambda seconds: {None: KEY}, report=print)
     with serving(make_handler(Engine.load(artifact, threads=1), authenticator), (origin,)) as url:
         vector, request_id = page.evaluate(EMBED, [url, KEY, MODEL])
         headers = {"authorization": f"Bearer {KEY}"}

@@ -72,14 +72,29 @@ def test_a_rotated_key_counts_without_a_deployment(stack, key):
     assert status(stack, key) == 401
 
 
-def test_a_key_that_cannot_be_read_again_stays_valid(stack, key):
-    """A running service keeps working while Secrets Manager cannot be reached."""
+def test_two_keys_are_valid_at_once_and_the_log_names_them(stack, key):
+    secrets, secret = stack.aws.client("secretsmanager"), stack.outputs["ApiKeySecret"]
+    new = key[::-1]
+    secrets.put_secret_value(SecretId=secret, SecretString=json.dumps({"old": key, "new": new}))
+    wait_until(lambda: status(stack, new) == 200, "the new key", seconds=REREAD_SECONDS + 10, interval=0.5)
+    assert status(stack, key) == 200
+    log = stack.aws.client("logs").filter_log_events(logGroupName=stack.outputs["LogGroup"])["events"]
+    lines = [json.loads(event["message"]) for event in log if event["message"].startswith("{")]
+    assert {"old", "new"} <= {line.get("key") for line in lines}
+    secrets.put_secret_value(SecretId=secret, SecretString=key)
+    time.sleep(REREAD_SECONDS + 1)
+    assert status(stack, "wrong") == 401
+    assert (status(stack, key), status(stack, new)) == (200, 401)
+
+
+def test_a_key_that_may_not_be_read_any_more_ends(stack, key):
     assert status(stack, key) == 200
     with denied(stack):
         time.sleep(REREAD_SECONDS + 1)
-        # A wrong key makes the function read the secret again, which fails.
-        assert status(stack, "wrong") == 401
-        assert status(stack, key) == 200
+        # A wrong key makes the function read the secret again, which is refused.
+        assert status(stack, "wrong") == 503
+        assert status(stack, key) == 503
+    wait_until(lambda: status(stack, key) == 200, "the key", seconds=REREAD_SECONDS + 10, interval=0.5)
 
 
 def test_a_key_that_was_never_read_lets_nobody_in_and_the_log_says_why(stack, key):
@@ -90,7 +105,7 @@ def test_a_key_that_was_never_read_lets_nobody_in_and_the_log_says_why(stack, ke
     (reason, *_) = [json.loads(event["message"])["reason"] for event in log if '"SecretError"' in event["message"]]
     assert "secretsmanager:GetSecretValue" in reason
     assert key not in json.dumps(log)
-    assert status(stack, key) == 200
+    wait_until(lambda: status(stack, key) == 200, "the key", seconds=REREAD_SECONDS + 10, interval=0.5)
 
 
 class denied:

@@ -2,9 +2,13 @@
 
 import base64
 import json
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from time import monotonic, perf_counter, sleep
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -13,8 +17,10 @@ from botocore.credentials import Credentials
 
 from runtime.aws.secrets import parse_keys, read_keys, read_secret, signed_headers
 from runtime.aws.startup import load
-from runtime.http.auth import MAX_AGE_SECONDS, RETRY_SECONDS, ApiKeyAuthenticator, SecretError
+from runtime.http.auth import MAX_AGE_SECONDS, READ_SECONDS, RETRY_SECONDS, ApiKeyAuthenticator, SecretError
+from runtime.http.messages import Request
 from runtime.settings import Settings
+from tests.runtime.conftest import make_handler
 
 ARN = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:key-AbCdEf"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_SESSION_TOKEN": "TOKEN"}
@@ -173,6 +179,52 @@ class TestRotation:
         assert embed(http, "first-key") == 503
 
 
+class TestDeadline:
+    def test_a_reading_takes_half_of_the_time_that_is_left(self, vault):
+        allowed = []
+        read = vault.read
+        vault.read = lambda seconds: allowed.append(seconds) or read(seconds)
+        for left in (2.0, 100.0):
+            request = Request(method="GET", path="/info", headers={"authorization": "Bearer first-key"})
+            vault.authenticator().check(request, perf_counter() + left)
+        assert allowed == [pytest.approx(1.0, abs=0.1), READ_SECONDS]
+
+
+class TestNames:
+    def test_each_of_several_keys_has_its_name_in_the_log(self, engine):
+        lines = []
+        authenticator = ApiKeyAuthenticator(lambda seconds: {"search": "one", "index": "two"}, report=print)
+        handler = make_handler(engine, authenticator, lines, function_name="embeddings")
+        for key in ("one", "two", "three"):
+            headers = {"authorization": f"Bearer {key}"}
+            handler({"rawPath": "/info", "headers": headers, "requestContext": {"http": {"method": "GET"}}})
+        lines = list(map(json.loads, lines))
+        assert [line.get("key") for line in lines] == ["search", "index", None]
+        by_key = [
+            [metric["Name"] for metric in directive["Metrics"]]
+            for directive in lines[0]["_aws"]["CloudWatchMetrics"]
+            if directive["Dimensions"] == [["FunctionName", "Key"]]
+        ]
+        assert by_key == [["Requests", "Tokens"]] and lines[0]["Key"] == "search"
+        assert "Key" not in lines[2]
+
+    def test_a_single_key_has_none(self, engine):
+        lines = []
+        authenticator = ApiKeyAuthenticator(lambda seconds: {None: "one"}, report=print)
+        handler = make_handler(engine, authenticator, lines, function_name="embeddings")
+        headers = {"authorization": "Bearer one"}
+        handler({"rawPath": "/info", "headers": headers, "requestContext": {"http": {"method": "GET"}}})
+        assert "key" not in lines[0].lower()
+
+
+def test_a_long_id_of_a_caller_is_cut(engine):
+    lines = []
+    event = {"rawPath": "/info", "requestContext": {"http": {"method": "GET"}, "requestId": "r" * 7_000_000}}
+    result = make_handler(engine, lines=lines)(event)
+    assert result["headers"]["x-request-id"] == "r" * 128
+    assert len(lines[0]) < 1000
+
+
 class _SecretsManager(BaseHTTPRequestHandler):
     """Answers GetSecretValue as AWS does, if the signature is the one that botocore makes of the same request."""
 
@@ -187,6 +239,8 @@ class _SecretsManager(BaseHTTPRequestHandler):
         )
         status = 200 if right and known else 400
         answer = {"SecretString": SECRET} if status == 200 else {"__type": "InvalidSignatureException"}
+        if self.server.refusal:
+            status, answer = self.server.refusal
         self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
@@ -207,10 +261,11 @@ def _sign(request: AWSRequest, credentials: Credentials, timestamp: str, region:
 @pytest.fixture
 def secrets_manager():
     server = HTTPServer(("127.0.0.1", 0), _SecretsManager)
+    server.refusal = None
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield server.url
+    yield server
     server.shutdown()
     server.server_close()
     thread.join()
@@ -219,7 +274,7 @@ def secrets_manager():
 class TestSecretsManager:
     @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECRETS_MANAGER"])
     def test_reads_a_secret(self, secrets_manager, name):
-        assert read_keys(ARN, {**ENVIRONMENT, name: secrets_manager}, 5) == {None: SECRET}
+        assert read_keys(ARN, {**ENVIRONMENT, name: secrets_manager.url}, 5) == {None: SECRET}
 
     @pytest.mark.parametrize("session_token", ["TOKEN", None])
     def test_signs_as_botocore_does(self, session_token):
@@ -233,9 +288,54 @@ class TestSecretsManager:
         assert ("x-amz-security-token" in headers) == bool(session_token)
 
     def test_a_refusal_says_why(self, secrets_manager):
-        environment = {**ENVIRONMENT, "AWS_SECRET_ACCESS_KEY": "another", "AWS_ENDPOINT_URL": secrets_manager}
+        environment = {**ENVIRONMENT, "AWS_SECRET_ACCESS_KEY": "another", "AWS_ENDPOINT_URL": secrets_manager.url}
         with pytest.raises(SecretError, match=r"answered 400.*InvalidSignatureException"):
             read_secret(ARN, environment, 5)
+
+    # The types and messages of GetSecretValue's errors:
+    # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+    @pytest.mark.parametrize(
+        ("kind", "status", "revokes"),
+        [
+            ("ResourceNotFoundException", 400, True),
+            ("AccessDeniedException", 400, True),
+            ("InvalidRequestException", 400, True),
+            ("com.amazonaws.secretsmanager#DecryptionFailure", 400, True),
+            ("ThrottlingException", 400, False),
+            ("InternalServiceError", 500, False),
+            ("ServiceUnavailableException", 503, False),
+        ],
+    )
+    def test_which_refusals_revoke(self, secrets_manager, kind, status, revokes):
+        secrets_manager.refusal = status, {"__type": kind, "Message": "why"}
+        with pytest.raises(SecretError, match=rf"answered {status} {kind.rpartition('#')[2]}: why") as error:
+            read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager.url}, 5)
+        assert error.value.revokes == revokes
+
+    @pytest.mark.parametrize("status", [200, 400, 502])
+    def test_an_answer_of_somebody_else_is_not_quoted(self, secrets_manager, status):
+        secrets_manager.refusal = status, ["somebody's words"]
+        with pytest.raises(SecretError, match=f"answered {status}, but not as Secrets Manager does") as error:
+            read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager.url}, 5)
+        assert "words" not in str(error.value) and not error.value.revokes
+
+    @pytest.mark.parametrize("drip", [b"", b"H"], ids=["silent", "dripping"])
+    def test_an_endpoint_that_does_not_finish_is_left(self, drip):
+        with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
+            threads.submit(self._drip, server, drip)
+            environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.getsockname()[1]}"}
+            start = monotonic()
+            with pytest.raises(SecretError, match=r"did not answer within 0\.5 seconds"):
+                read_secret(ARN, environment, 0.5)
+            assert monotonic() - start < 3
+
+    @staticmethod
+    def _drip(server: socket.socket, byte: bytes) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            for _ in range(20):
+                connection.sendall(byte)
+                sleep(0.1)
 
     def test_no_credentials(self):
         with pytest.raises(SecretError, match="AWS_ACCESS_KEY_ID is not set"):
@@ -246,7 +346,7 @@ class TestSecretsManager:
             read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, 5)
 
     def test_guards_the_function_from_its_settings_on(self, secrets_manager, artifact, monkeypatch):
-        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager}.items():
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager.url}.items():
             monkeypatch.setenv(name, value)
         handler = load(Settings(model_dir=str(artifact), auth="api_key", api_key_secret_arn=ARN), threads=1)
         event = {"rawPath": "/info", "requestContext": {"http": {"method": "GET"}}}

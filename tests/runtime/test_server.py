@@ -266,7 +266,7 @@ class Gate(Authenticator):
         self.opened = threading.Event()
         self.arrived = 0
 
-    def check(self, request) -> None:
+    def check(self, request, deadline=None) -> None:
         self.arrived += 1
         assert self.opened.wait(60)
 
@@ -375,7 +375,7 @@ class TestInvocations:
 
     @pytest.mark.parametrize(("key", "status"), [(None, 401), ("wrong", 401), ("the-key", 200)])
     def test_need_the_key(self, serve: Callable[..., httpx.Client], key, status):
-        http = serve(authenticator=ApiKeyAuthenticator(lambda: "the-key", report=print))
+        http = serve(authenticator=ApiKeyAuthenticator(lambda seconds: {None: "the-key"}, report=print))
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         response = http.post(INVOCATION, json={"inputs": "a"}, headers=headers)
         assert response.status_code == status
