@@ -187,6 +187,12 @@ def _check_principals(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _check_secret(value: str) -> str:
+    if not value.startswith(TOKEN) and not re.search(r":secret:.+-[A-Za-z0-9]{6}$", value):
+        raise ValueError("it has to be complete: it ends with a hyphen and six characters that AWS added to the name")
+    return value
+
+
 class Access(Options):
     """Who may call."""
 
@@ -201,8 +207,9 @@ class Access(Options):
     """Who else may call, besides everybody in this account whose own policies allow it: account ids, ARNs of roles or users,
     organizations (``o-…``). An organization also lets in every role and user of this account, if it belongs to it, without a
     policy of their own."""
-    api_key_secret_arn: Arn | None = None
-    """Secret in Secrets Manager whose whole text is the key, for ``auth`` = ``api_key``. By default a secret is created."""
+    api_key_secret_arn: Annotated[Arn, AfterValidator(_check_secret)] | None = None
+    """Secret in Secrets Manager, for ``auth`` = ``api_key``. Its text is the key, a JSON list of keys, or a JSON object of names
+    and keys. By default a secret with one key is created."""
     cors_origins: Annotated[Names, AfterValidator(_check_origins)] = ()
     """Origins of pages that may call from a browser, such as ``https://example.com``; ``*`` for any. By default none."""
 

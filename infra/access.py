@@ -39,9 +39,25 @@ def api_key_secret(
     return secret
 
 
-def secret_reader(secret: secretsmanager.ISecret) -> iam.PolicyStatement:
-    """Return a statement that allows reading the API key only (``grant_read`` also allows describing the secret)."""
-    return iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret.secret_arn])
+def let_read(role: iam.Role, secret: secretsmanager.ISecret, access: Access) -> None:
+    """Let ``role`` read the API key, and nothing more of the secret (``grant_read`` also allows describing it)."""
+    role.add_to_policy(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret.secret_arn]))
+    if access.api_key_secret_arn:
+        # The key that encrypts a brought secret is not known. Secrets Manager names the secret to it:
+        # https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html (encryption context).
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["kms:Decrypt"],
+                resources=["*"],
+                conditions={"StringEquals": {"kms:EncryptionContext:SecretARN": secret.secret_arn}},
+            )
+        )
+        Validations.of(role).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-IAM5[Resource::*]",
+                reason="The key of a brought secret is not known; the condition allows to decrypt this one secret only.",
+            )
+        )
 
 
 def function_url(alias: lambda_.Alias, access: Access) -> lambda_.FunctionUrl:

@@ -19,7 +19,7 @@ from configuration import PROJECT
 from configuration.errors import ConfigurationError
 from configuration.groups import Compute, Gateway, Monitoring, ServiceOptions
 
-from .access import api_key_secret, function_url, principal, secret_reader
+from .access import api_key_secret, function_url, let_read, principal
 from .gateway import ModelGateway
 from .golden_check import GoldenCheck
 from .gradual_shift import GradualShift
@@ -98,7 +98,7 @@ class EmbeddingService(Construct):
         if access.auth == "api_key":
             self.api_key = api_key_secret(self, access, model.encryption_key, model.removal_policy)
             self.function.add_environment("EMBEDDINGS_API_KEY_SECRET_ARN", self.api_key.secret_arn)
-            self.role.add_to_policy(secret_reader(self.api_key))
+            let_read(self.role, self.api_key, access)
         if traffic.golden_check:
             self.alias.node.add_dependency(GoldenCheck(self, "GoldenCheck", model=model))
         if traffic.traffic_shifting != "all_at_once":

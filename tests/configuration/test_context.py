@@ -299,7 +299,14 @@ def test_an_image_is_a_repository_and_a_digest_or_tag(image: str, repository: st
         ),
         ({"reserved_concurrency": "none"}, "reserved_concurrency: 'none' is not allowed: it has to be a whole number"),
         ({"auth": "key"}, "auth: 'key' is not allowed: input should be 'iam', 'api_key' or 'none'"),
-        ({"auth": "iam", "api_key_secret_arn": "arn:aws:x"}, "api_key_secret_arn needs auth = api_key; auth is iam"),
+        (
+            {"auth": "iam", "api_key_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf"},
+            "api_key_secret_arn needs auth = api_key; auth is iam",
+        ),
+        (
+            {"auth": "api_key", "api_key_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key"},
+            "it has to be complete: it ends with a hyphen and six characters",
+        ),
         ({"endpoint": "none", "auth": "none"}, "endpoint = none goes with auth = iam"),
         ({"endpoint": "api_gateway", "cors_origins": "*"}, "cors_origins needs endpoint = function_url"),
         ({"domain_name": "embeddings.example.com"}, "domain_name and certificate_arn go together"),

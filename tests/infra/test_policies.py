@@ -27,6 +27,16 @@ CREATED_SECRET = {
     "Action": "secretsmanager:GetSecretValue",
     "Resource": {"Ref": "EmbeddingsApiKey1D236F04"},
 }
+DECRYPT_BROUGHT_SECRET = {
+    "Effect": "Allow",
+    "Action": "kms:Decrypt",
+    "Resource": "*",
+    "Condition": {
+        "StringEquals": {
+            "kms:EncryptionContext:SecretARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf"
+        }
+    },
+}
 BROUGHT_SECRET = CREATED_SECRET | {"Resource": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf"}
 CREATED_KEY = {
     "Effect": "Allow",
@@ -73,7 +83,7 @@ TRACES = {"Effect": "Allow", "Action": ["xray:PutTelemetryRecords", "xray:PutTra
 
 EXECUTION_ROLE = {
     "api-key": [LOGS, CREATED_SECRET],
-    "api-key-brought": [LOGS, BROUGHT_SECRET],
+    "api-key-brought": [LOGS, BROUGHT_SECRET, DECRYPT_BROUGHT_SECRET],
     "gateway-domain": [LOGS, CREATED_SECRET],
     "retain": [LOGS, CREATED_SECRET, CREATED_KEY],
     "key": [LOGS, CREATED_SECRET, CREATED_KEY],
