@@ -316,16 +316,16 @@ class TestTheLine:
         assert [json.loads(line)["texts"] for line in lines] == [1, 1]
 
     def test_long_bodies_wait_on_disk_and_leave_it(self, engine):
-        before = spooled()
+        wait_until(lambda: spooled() == 0, "the files of other tests are removed")
         with behind_a_gate(engine) as (server, gate, _), ExitStack() as stack:
             first, *others = (stack.enter_context(connect(server.url)) for _ in range(9))
             first.sendall(REQUEST)
             for connection in others:
                 connection.sendall(head(f"Content-Length: {FULL}") + bytes(FULL))
-            wait_until(lambda: spooled() == before + 8, "their bodies are on disk")
+            wait_until(lambda: spooled() == 8, "their bodies are on disk")
             for connection in others:
                 connection.close()
-            wait_until(lambda: spooled() == before, "the files are removed")
+            wait_until(lambda: spooled() == 0, "the files are removed")
             gate.opened.set()
             assert read(first).status == 200
 
