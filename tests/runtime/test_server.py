@@ -287,14 +287,16 @@ def behind_a_gate(engine) -> Iterator[tuple[Server, Gate, list[str]]]:
 
 
 def spooled() -> int:
-    """How many bodies are in temporary files."""
-    names = []
+    """How many bodies of :data:`FULL` bytes are in temporary files."""
+    sizes = []
     for descriptor in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{descriptor}"
         try:
-            names.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            if os.readlink(path).startswith(f"{tempfile.gettempdir()}/"):
+                sizes.append(os.stat(path).st_size)
         except FileNotFoundError:
             continue
-    return sum(name.startswith(f"{tempfile.gettempdir()}/") and name.endswith("(deleted)") for name in names)
+    return sizes.count(FULL)
 
 
 class TestTheLine:
