@@ -35,7 +35,11 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
         prefix, suffix = _around(backend)
         for text in (*TEXTS, *ODD_TEXTS):
             backend.encode(text)
-    except Exception as error:  # transformers and tokenizers raise whatever their parts raise
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except (
+        BaseException
+    ) as error:  # transformers raises whatever its parts raise, and a panic in tokenizers is no Exception
         raise CheckpointError(f"{checkpoint.folder}: its tokenizer cannot be loaded or used ({error})") from error
     backend.save(str(folder / TOKENIZERS_FILE))
     info = TokenizerInfo(
