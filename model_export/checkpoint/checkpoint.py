@@ -15,9 +15,10 @@ from ..errors import CheckpointError
 
 CONFIG_FILE = "config.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-TOKENIZER_PATHS = ("tokenizer_file", "fast_tokenizer_files", "vocab_file", "merges_file", "spm_file")
-"""Keys of ``tokenizer_config.json`` whose files transformers opens. It only copies ``special_tokens_map_file``, and many published
-checkpoints have a path of their author's disk there."""
+UNOPENED = "special_tokens_map_file"
+"""The key of ``tokenizer_config.json`` whose file transformers does not open. Many published checkpoints have a path of their
+author's disk there."""
+WEIGHT_INDEXES = ("*.safetensors.index.json", "*.bin.index.json")
 LARGEST_JSON = 2**24
 """Bytes of the largest JSON file that is read. The index of the weights of a model with 100,000 tensors has about 8 MB."""
 
@@ -120,10 +121,11 @@ def _check_stated_paths(folder: Path) -> None:
     config = read_json(folder, CONFIG_FILE, dict[str, Any])
     tokenizer = read_json(folder, TOKENIZER_CONFIG_FILE, dict[str, Any], {})
     stated = [(CONFIG_FILE, config.get("transformers_weights"))]
-    stated += [(TOKENIZER_CONFIG_FILE, name) for key, name in tokenizer.items() if key in TOKENIZER_PATHS]
-    for index in folder.glob("*.index.json"):
+    for key, names in tokenizer.items():
+        if key.endswith(("_file", "_files", "_spm")) and key != UNOPENED:
+            stated += [(TOKENIZER_CONFIG_FILE, name) for name in (names if isinstance(names, list) else [names])]
+    for index in (path for pattern in WEIGHT_INDEXES for path in folder.glob(pattern)):
         stated += [(index.name, name) for name in read_json(folder, index.name, _Index).weight_map.values()]
-    for file, names in stated:
-        for name in names if isinstance(names, list) else [names]:
-            if isinstance(name, str):
-                check_path(name, folder / file)
+    for file, name in stated:
+        if isinstance(name, str):
+            check_path(name, folder / file)

@@ -189,9 +189,10 @@ def test_links_inside_the_checkpoint_and_to_the_hubs_cache_are_followed(folder, 
         ("model.safetensors.index.json", lambda path: {"weight_map": {"embeddings": path}}),
         ("config.json", lambda path: {"model_type": "bert", "hidden_size": 64, "transformers_weights": path}),
         ("tokenizer_config.json", lambda path: {"tokenizer_file": path}),
+        ("tokenizer_config.json", lambda path: {"source_spm": path}),
         ("tokenizer_config.json", lambda path: {"fast_tokenizer_files": ["tokenizer.json", path]}),
     ],
-    ids=["modules", "index of weights", "weights", "tokenizer", "tokenizers"],
+    ids=["modules", "index of weights", "weights", "tokenizer", "vocabulary", "tokenizers"],
 )
 def test_a_path_out_of_the_checkpoint_is_refused(folder, file, content, path):
     write(folder / file, content(path))
@@ -331,11 +332,12 @@ def hostile(folder, tmp_path) -> Hostile:
     return Hostile(folder, traces)
 
 
-def test_transformers_would_run_the_hostile_checkpoint(hostile):
+def test_transformers_would_run_the_hostile_checkpoint(hostile, tmp_path):
     """If it does not, the tests below prove nothing."""
-    from transformers import AutoConfig
-
-    AutoConfig.from_pretrained(hostile.folder, trust_remote_code=True)
+    command = "import sys; from transformers import AutoConfig; AutoConfig.from_pretrained(sys.argv[1], trust_remote_code=True)"
+    # In another process: transformers registers the classes, and copies the file into its cache.
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home")}
+    subprocess.run([sys.executable, "-c", command, hostile.folder], env=environment, check=True)
     assert hostile.traces.exists()
 
 
