@@ -68,7 +68,7 @@ def sentence_transformers(paths: Paths, threads: int) -> Embed:
     from sentence_transformers import SentenceTransformer
 
     torch.set_num_threads(threads)
-    model = SentenceTransformer(str(paths.checkpoint), device="cpu")
+    model = SentenceTransformer(str(paths.checkpoint), device="cpu", trust_remote_code=False)
     return lambda texts: model.encode(texts, batch_size=32)
 
 
@@ -82,8 +82,10 @@ def optimum(folder: str) -> Callable[[Paths, int], Embed]:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        model = ORTModelForFeatureExtraction.from_pretrained(getattr(paths, folder), session_options=options)
-        tokenizer = AutoTokenizer.from_pretrained(paths.checkpoint)
+        model = ORTModelForFeatureExtraction.from_pretrained(
+            getattr(paths, folder), session_options=options, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(paths.checkpoint, trust_remote_code=False)
 
         def embed(texts: list[str]) -> np.ndarray:
             inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="np")

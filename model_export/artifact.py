@@ -165,7 +165,8 @@ def _copy_notices(checkpoint: Path, folder: Path) -> None:
     """Licences have to accompany the weights wherever those are copied, into an image too."""
     for pattern in ("LICENSE*", "NOTICE*"):
         for path in checkpoint.glob(pattern):
-            shutil.copyfile(path, folder / path.name)
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
 
 
 def _check_disk(checkpoint: Path, folder: Path) -> None:

@@ -4,13 +4,14 @@ The files are those that sentence-transformers writes (``modules.json`` and the 
 ``config.json``. Where a checkpoint says nothing, sentence-transformers' own defaults hold, and a line of progress says so.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from .checkpoint import CONFIG_FILE, Checkpoint
+import msgspec
+
+from .checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, check_path, read_json
 from .errors import CheckpointError, UnsupportedModelError
 from .progress import say
 
@@ -39,6 +40,65 @@ and https://huggingface.co/BAAI/bge-small-en-v1.5. A request asks for one by its
 
 NO_LENGTH = 100_000
 """transformers writes a huge ``model_max_length`` for a tokenizer that has none."""
+LEAST_LENGTH = 8
+"""As the configuration's ``max_tokens``: a text needs room besides the special tokens."""
+
+Size = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Config(msgspec.Struct):
+    """transformers' ``config.json``."""
+
+    model_type: str
+    architectures: list[str] | None = None
+    hidden_size: Size | None = None
+    dim: Size | None = None
+    d_model: Size | None = None
+    max_position_embeddings: int | None = None
+    n_positions: int | None = None
+    pad_token_id: int | None = 1
+    auto_map: Any = None
+
+
+class _TokenizerConfig(msgspec.Struct):
+    """transformers' ``tokenizer_config.json``."""
+
+    model_max_length: int | float | None = None
+    auto_map: Any = None
+
+
+class _Module(msgspec.Struct):
+    """An entry of sentence-transformers' ``modules.json``."""
+
+    type: str
+    path: str
+
+
+class _TransformerConfig(msgspec.Struct):
+    """sentence-transformers' ``sentence_bert_config.json``."""
+
+    max_seq_length: int | None = None
+    do_lower_case: bool | None = None
+
+
+class _SentenceConfig(msgspec.Struct):
+    """sentence-transformers' ``config_sentence_transformers.json``."""
+
+    prompts: dict[str, str] | None = None
+    default_prompt_name: str | None = None
+
+
+class _PoolingConfig(msgspec.Struct):
+    """sentence-transformers' configuration of pooling: its newer versions write ``pooling_mode``, older ones the other keys."""
+
+    pooling_mode: str | list[str] | None = None
+    pooling_mode_cls_token: bool = False
+    pooling_mode_max_tokens: bool = False
+    pooling_mode_mean_tokens: bool = False
+    pooling_mode_mean_sqrt_len_tokens: bool = False
+    pooling_mode_weightedmean_tokens: bool = False
+    pooling_mode_lasttoken: bool = False
+    include_prompt: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,89 +130,92 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
         UnsupportedModelError: it has modules that the runtime does not serve.
     """
     folder = checkpoint.folder
-    config = _json(folder / CONFIG_FILE, required=True)
-    if "model_type" not in config:
-        raise CheckpointError(f"{folder / CONFIG_FILE}: names no model_type; is this a transformers checkpoint?")
+    config = read_json(folder, CONFIG_FILE, _Config)
+    tokenizer = read_json(folder, TOKENIZER_CONFIG_FILE, _TokenizerConfig, _TokenizerConfig())
+    if config.auto_map or tokenizer.auto_map:
+        say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
     pooling, normalize = _modules(folder)
-    own = _json(folder / "config_sentence_transformers.json")
+    own = read_json(folder, "config_sentence_transformers.json", _SentenceConfig, _SentenceConfig())
     if prompts is None:
-        prompts = own.get("prompts") or _card_prompts(checkpoint.id)
-    default_prompt = own.get("default_prompt_name")
+        prompts = own.prompts or _card_prompts(checkpoint.id)
+    default_prompt = own.default_prompt_name
     if default_prompt is not None and default_prompt not in prompts:
         raise CheckpointError(f"{folder}: its default prompt {default_prompt!r} is none of {sorted(prompts)}")
+    hidden = config.hidden_size or config.dim or config.d_model
+    if hidden is None:
+        raise CheckpointError(f"{folder / CONFIG_FILE}: has none of hidden_size, dim, d_model")
     return Description(
         task="embed",
-        architecture=(config.get("architectures") or ["unknown"])[0],
-        model_type=config["model_type"],
-        hidden=_first(config, "hidden_size", "dim", "d_model", file=folder / CONFIG_FILE),
+        architecture=(config.architectures or ["unknown"])[0],
+        model_type=config.model_type,
+        hidden=hidden,
         pooling=pooling,
         normalize=normalize,
-        max_tokens=_length(folder, config, max_tokens),
+        max_tokens=_length(folder, config, tokenizer, max_tokens),
         prompts=prompts,
         default_prompt=default_prompt,
     )
 
 
-def _json(path: Path, *, required: bool = False) -> Any:
-    if not path.exists():
-        if required:
-            raise CheckpointError(f"{path}: is missing")
-        return {}
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error})") from error
-
-
 def _modules(folder: Path) -> tuple[list[str], bool]:
     """Pooling modes, and whether vectors are normalized."""
-    if not (folder / "modules.json").exists():
+    file = folder / "modules.json"
+    if not file.exists():
         say("  the checkpoint says nothing of pooling: mean, not normalized, as sentence-transformers does")
         return ["mean"], False
     pooling, normalize = None, False
-    for module in _json(folder / "modules.json"):
-        kind = module["type"].rsplit(".", 1)[-1]
+    for module in read_json(folder, file.name, list[_Module]):
+        kind = module.type.rsplit(".", 1)[-1]
+        path = folder / check_path(module.path, file)
         if kind == "Transformer" and pooling is None:
-            if _json(folder / module["path"] / "sentence_bert_config.json").get("do_lower_case"):
+            if _transformer(path).do_lower_case:
                 raise UnsupportedModelError(f"{folder}: lower-cases texts before its tokenizer, which is not supported")
         elif kind == "Pooling" and pooling is None:
-            pooling = _pooling(folder / module["path"] / CONFIG_FILE)
+            pooling = _pooling(path)
         elif kind == "Normalize":
             normalize = True
         else:
             raise UnsupportedModelError(
-                f"{folder}: has the module {module['type']}; supported are Transformer, Pooling and Normalize"
+                f"{folder}: has the module {module.type}; supported are Transformer, Pooling and Normalize"
             )
     if pooling is None:
         raise UnsupportedModelError(f"{folder}: its modules.json names no Pooling, so it gives no vector for a text")
     return pooling, normalize
 
 
-def _pooling(path: Path) -> list[str]:
-    config = _json(path, required=True)
-    if config.get("include_prompt") is False:
+def _transformer(folder: Path) -> _TransformerConfig:
+    return read_json(folder, "sentence_bert_config.json", _TransformerConfig, _TransformerConfig())
+
+
+def _pooling(folder: Path) -> list[str]:
+    path = folder / CONFIG_FILE
+    config = read_json(folder, CONFIG_FILE, _PoolingConfig)
+    if config.include_prompt is False:
         raise UnsupportedModelError(f"{path}: leaves the prompt out of pooling, which is not supported")
-    stated = config.get("pooling_mode")
+    stated = config.pooling_mode
     if stated is None:
-        return [mode for key, mode in POOLING_KEYS.items() if config.get(key)] or ["mean"]
-    modes = [stated] if isinstance(stated, str) else list(stated)
+        return [mode for key, mode in POOLING_KEYS.items() if getattr(config, key)] or ["mean"]
+    modes = [stated] if isinstance(stated, str) else stated
     unknown = [mode for mode in modes if mode not in POOLING_KEYS.values()]
-    if unknown:
-        raise UnsupportedModelError(f"{path}: pools by {unknown}; supported are {list(POOLING_KEYS.values())}")
+    if unknown or not modes:
+        raise UnsupportedModelError(f"{path}: pools by {modes}; supported are {list(POOLING_KEYS.values())}")
     return modes
 
 
-def _length(folder: Path, config: dict[str, Any], asked: int | None) -> int:
+def _length(folder: Path, config: _Config, tokenizer: _TokenizerConfig, asked: int | None) -> int:
     """The most tokens read of a text: by sentence-transformers' configuration, else the tokenizer's, at most the model's."""
-    positions = config.get("max_position_embeddings") or config.get("n_positions") or NO_LENGTH
-    if config["model_type"] in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+    positions = config.max_position_embeddings or config.n_positions or NO_LENGTH
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         # Their positions start behind the padding token's id.
-        positions -= config.get("pad_token_id", 1) + 1
-    tokenizer = min(_json(folder / "tokenizer_config.json").get("model_max_length", NO_LENGTH), NO_LENGTH)
-    stated = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-    length = min(stated or tokenizer, positions)
-    if length >= NO_LENGTH:
+        if config.pad_token_id is None:
+            raise CheckpointError(f"{folder / CONFIG_FILE}: has no pad_token_id, which {config.model_type} needs")
+        positions -= config.pad_token_id + 1
+    stated = _transformer(folder).max_seq_length or tokenizer.model_max_length or NO_LENGTH
+    length = min(stated, positions, NO_LENGTH)
+    if length == NO_LENGTH and not asked:
         raise CheckpointError(f"{folder}: says nothing of its maximum length; set max_tokens")
+    if not length >= LEAST_LENGTH:  # also if it is NaN
+        raise CheckpointError(f"{folder}: reads only {length} tokens of a text; at least {LEAST_LENGTH} are needed")
     if asked and asked > length:
         raise CheckpointError(f"max_tokens: {asked} is not allowed: the model reads at most {length} tokens")
     return asked or int(length)
@@ -160,10 +223,3 @@ def _length(folder: Path, config: dict[str, Any], asked: int | None) -> int:
 
 def _card_prompts(model_id: str) -> dict[str, str]:
     return next((dict(prompts) for pattern, prompts in CARD_PROMPTS if re.search(pattern, model_id)), {})
-
-
-def _first(config: dict[str, Any], *keys: str, file: Path) -> int:
-    for key in keys:
-        if key in config:
-            return config[key]
-    raise CheckpointError(f"{file}: has none of {', '.join(keys)}")

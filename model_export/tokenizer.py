@@ -23,19 +23,25 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
     """Write the tokenizer's files into ``folder``.
 
     Raises:
-        CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one.
+        CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one, or it cannot encode a text.
     """
     from transformers import AutoTokenizer
 
     try:
         original = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True, trust_remote_code=False)
         backend = original.backend_tokenizer
-    except Exception as error:  # transformers raises whatever its parts raise
-        raise CheckpointError(f"{checkpoint.folder}: its tokenizer cannot be loaded ({error})") from error
-    backend.no_truncation()
-    backend.no_padding()
+        backend.no_truncation()
+        backend.no_padding()
+        prefix, suffix = _around(backend)
+        for text in (*TEXTS, *ODD_TEXTS):
+            backend.encode(text)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except (
+        BaseException
+    ) as error:  # transformers raises whatever its parts raise, and a panic in tokenizers is no Exception
+        raise CheckpointError(f"{checkpoint.folder}: its tokenizer cannot be loaded or used ({error})") from error
     backend.save(str(folder / TOKENIZERS_FILE))
-    prefix, suffix = _around(backend)
     info = TokenizerInfo(
         kind="tokenizers",
         prefix=prefix,
@@ -56,14 +62,14 @@ def _around(backend) -> tuple[list[int], list[int]]:
     """The ids that the tokenizer puts before and after a text.
 
     Raises:
-        CheckpointError: it changes the text's own tokens when it adds special ones.
+        ValueError: it changes the text's own tokens when it adds special ones.
     """
     plain = backend.encode("text", add_special_tokens=False).ids
     whole = backend.encode("text", add_special_tokens=True).ids
     for start in range(len(whole) - len(plain) + 1):
         if whole[start : start + len(plain)] == plain:
             return whole[:start], whole[start + len(plain) :]
-    raise CheckpointError("the tokenizer changes a text's own tokens when it adds special ones")
+    raise ValueError("it changes a text's own tokens when it adds special ones")
 
 
 def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo:

@@ -1,12 +1,35 @@
-"""The result of fetching a checkpoint, and the check that all sources share."""
+"""The result of fetching a checkpoint, and the checks that all sources share.
+
+A checkpoint may come from anybody. Nothing of it is read before :func:`check_folder` has accepted its entries, and its JSON files
+are read with :func:`read_json` only, or by transformers.
+"""
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import msgspec
 
 from ..errors import CheckpointError
 
 CONFIG_FILE = "config.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+UNOPENED = "special_tokens_map_file"
+"""The key of ``tokenizer_config.json`` whose file transformers does not open. Many published checkpoints have a path of their
+author's disk there."""
+WEIGHT_INDEXES = ("*.safetensors.index.json", "*.bin.index.json")
+LARGEST_JSON = 2**24
+"""Bytes of the largest JSON file that is read. The index of the weights of a model with 100,000 tensors has about 8 MB."""
+
+Content = TypeVar("Content")
+
+
+class _Index(msgspec.Struct):
+    """Index of weights in several files."""
+
+    weight_map: dict[str, str]
+    """File by the name of a tensor."""
 
 
 @dataclass(frozen=True)
@@ -23,20 +46,86 @@ class Checkpoint:
 
 
 def check_folder(folder: Path) -> Path:
-    """The absolute path of ``folder``, which must hold a ``config.json``.
+    """The absolute path of ``folder``, which must hold a ``config.json``, and only files and folders that are inside it.
+
+    Links may lead to the folder's own files, and in the Hub client's cache to its ``blobs``.
 
     Raises:
-        CheckpointError: there is no such folder, or its ``config.json`` is missing or is not JSON.
+        CheckpointError: there is no such folder, its ``config.json`` is missing or is no JSON object, a link leads out of it, or
+            an entry is neither a file nor a folder.
     """
     folder = folder.resolve()
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: is not a folder")
-    try:
-        json.loads((folder / CONFIG_FILE).read_text())
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder}: is not a checkpoint: it has no {CONFIG_FILE} that can be read ({error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG_FILE}: is not JSON ({error})") from error
+    if not (folder / CONFIG_FILE).exists():
+        raise CheckpointError(f"{folder}: is not a checkpoint: it has no {CONFIG_FILE}")
+    allowed = [folder]
+    if folder.parent.name == "snapshots":
+        allowed.append(folder.parent.parent / "blobs")
+    for path in folder.rglob("*"):
+        try:
+            target = path.resolve()
+        except (OSError, RuntimeError) as error:  # links in a circle
+            raise CheckpointError(f"{path}: cannot be followed ({error})") from error
+        if not any(target.is_relative_to(root) for root in allowed):
+            raise CheckpointError(f"{path}: is a link out of the checkpoint, to {target}; put a copy in its place")
+        if not (target.is_file() or target.is_dir()):
+            raise CheckpointError(f"{path}: is neither a file nor a folder")
+    _check_stated_paths(folder)
     return folder
+
+
+def read_json(folder: Path, name: str, kind: type[Content], default: Content | None = None) -> Content:
+    """The JSON file ``name`` of the checkpoint in ``folder``, converted to the type ``kind``; ``default`` if there is no such file.
+
+    Raises:
+        CheckpointError: the file is missing and there is no default; it is too large, not JSON in UTF-8, or not of the type. The
+            message names the file and the field.
+    """
+    path = folder / name
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise CheckpointError(f"{path}: is too large: at most {LARGEST_JSON:,} bytes are read")
+        content = msgspec.convert(json.loads(path.read_text("utf-8")), kind)
+        # JSON can spell half of a surrogate pair, which is not text.
+        msgspec.json.encode(content)
+    except FileNotFoundError:
+        if default is None:
+            raise CheckpointError(f"{path}: is missing") from None
+        return default
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    except msgspec.ValidationError as error:
+        raise CheckpointError(f"{path}: is malformed ({error})") from error
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: is nested too deeply") from error
+    except ValueError as error:  # of the JSON, of UTF-8, or of a number with too many digits
+        raise CheckpointError(f"{path}: is not JSON in UTF-8 ({error})") from error
+    return content
+
+
+def check_path(name: str, stated_by: Path) -> str:
+    """``name``, a path that the checkpoint's file ``stated_by`` states.
+
+    Raises:
+        CheckpointError: it is absolute, has ``..`` in it, or characters that are not printable.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not name.isprintable():
+        raise CheckpointError(f"{stated_by}: names the file {name!r}; only paths inside the checkpoint are allowed")
+    return name
+
+
+def _check_stated_paths(folder: Path) -> None:
+    """Check the paths that transformers follows: of weights, and of a tokenizer's files, which it prefers to the folder's own."""
+    config = read_json(folder, CONFIG_FILE, dict[str, Any])
+    tokenizer = read_json(folder, TOKENIZER_CONFIG_FILE, dict[str, Any], {})
+    stated = [(CONFIG_FILE, config.get("transformers_weights"))]
+    for key, names in tokenizer.items():
+        if key.endswith(("_file", "_files", "_spm")) and key != UNOPENED:
+            stated += [(TOKENIZER_CONFIG_FILE, name) for name in (names if isinstance(names, list) else [names])]
+    for index in (path for pattern in WEIGHT_INDEXES for path in folder.glob(pattern)):
+        stated += [(index.name, name) for name in read_json(folder, index.name, _Index).weight_map.values()]
+    for file, name in stated:
+        if isinstance(name, str):
+            check_path(name, folder / file)

@@ -1,6 +1,7 @@
 """Checkpoints in a local folder."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from configuration.groups import ModelSettings
@@ -36,5 +37,6 @@ def _content_hash(folder: Path) -> str:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder)}\0{content}\n".encode())
+        # A name on disk need not be UTF-8.
+        digest.update(os.fsencode(path.relative_to(folder)) + f"\0{content}\n".encode())
     return digest.hexdigest()

@@ -64,10 +64,10 @@ def fetch(settings: ModelSettings) -> Checkpoint:
 
 
 def _wanted(files: list[str]) -> list[str]:
-    """The files of a repository that an export reads: weights in one format, and no other library's."""
+    """The files of a repository that an export reads: weights in one format, and no other library's. No Python, which never runs."""
     weights = [file for file in files if file.endswith(".safetensors") and "/" not in file]
     weights = weights or [file for file in files if file.startswith("pytorch_model") and file.endswith(".bin")]
-    texts = (".json", ".txt", ".model", ".py")
+    texts = (".json", ".txt", ".model")
     others = [file for file in files if file.endswith(texts) and not file.startswith(("onnx/", "openvino/"))]
     return weights + others
 
