@@ -49,7 +49,12 @@ def let_read(role: iam.Role, secret: secretsmanager.ISecret, access: Access) -> 
             iam.PolicyStatement(
                 actions=["kms:Decrypt"],
                 resources=["*"],
-                conditions={"StringEquals": {"kms:EncryptionContext:SecretARN": secret.secret_arn}},
+                conditions={
+                    "StringEquals": {
+                        "kms:EncryptionContext:SecretARN": secret.secret_arn,
+                        "kms:ViaService": f"secretsmanager.{secret.env.region}.amazonaws.com",
+                    }
+                },
             )
         )
         Validations.of(role).acknowledge(

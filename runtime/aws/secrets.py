@@ -85,7 +85,7 @@ def read_secret(arn: str, environment: Mapping[str, str], seconds: float) -> str
     url = urlsplit(
         environment.get("AWS_ENDPOINT_URL_SECRETS_MANAGER")
         or environment.get("AWS_ENDPOINT_URL")
-        or f"https://{SERVICE}.{region}.amazonaws.com"
+        or default_endpoint(region)
     )
     body = json.dumps({"SecretId": arn}).encode()
     headers = signed_headers(url.netloc, url.path or "/", body, region, environment, datetime.now(UTC))
@@ -150,6 +150,12 @@ def _region(arn: str, environment: Mapping[str, str]) -> str:
     if not region:
         raise SecretError(f"{arn} names no region, and AWS_REGION is not set")
     return region
+
+
+def default_endpoint(region: str) -> str:
+    """https://docs.aws.amazon.com/general/latest/gr/asm.html, and for China
+    https://docs.amazonaws.cn/en_us/aws/latest/userguide/endpoints-arns.html"""
+    return f"https://{SERVICE}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
 
 def signed_headers(

@@ -33,7 +33,8 @@ DECRYPT_BROUGHT_SECRET = {
     "Resource": "*",
     "Condition": {
         "StringEquals": {
-            "kms:EncryptionContext:SecretARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf"
+            "kms:EncryptionContext:SecretARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf",
+            "kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com",
         }
     },
 }

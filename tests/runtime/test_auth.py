@@ -14,8 +14,16 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.session import get_session
 
-from runtime.aws.secrets import parse_keys, read_keys, read_secret, signed_headers
+from runtime.aws.secrets import (
+    MAX_ANSWER_BYTES,
+    default_endpoint,
+    parse_keys,
+    read_keys,
+    read_secret,
+    signed_headers,
+)
 from runtime.aws.startup import load
 from runtime.http.auth import MAX_AGE_SECONDS, READ_SECONDS, RETRY_SECONDS, ApiKeyAuthenticator, SecretError
 from runtime.http.messages import Request
@@ -318,6 +326,16 @@ class TestSecretsManager:
         with pytest.raises(SecretError, match=f"answered {status}, but not as Secrets Manager does") as error:
             read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager.url}, 5)
         assert "words" not in str(error.value) and not error.value.revokes
+
+    def test_an_endless_answer_is_left(self, secrets_manager):
+        secrets_manager.refusal = 200, {"SecretString": "k" * MAX_ANSWER_BYTES}
+        with pytest.raises(SecretError, match="answered more than 262144 bytes"):
+            read_secret(ARN, {**ENVIRONMENT, "AWS_ENDPOINT_URL": secrets_manager.url}, 5)
+
+    @pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "cn-north-1"])
+    def test_the_default_endpoint_is_that_of_botocore(self, region):
+        client = get_session().create_client("secretsmanager", region_name=region)
+        assert default_endpoint(region) == client.meta.endpoint_url
 
     @pytest.mark.parametrize("drip", [b"", b"H"], ids=["silent", "dripping"])
     def test_an_endpoint_that_does_not_finish_is_left(self, drip):
