@@ -37,7 +37,8 @@ class Deployment:
 
     def client(self, signer: Credentials | None = None, api_key: str | None = None) -> httpx.Client:
         """Return an HTTP client of the endpoint that signs its requests, sends a key, or does neither."""
-        auth = SigV4Auth(self.aws.region, credentials=signer) if signer else None
+        service = "execute-api" if ".execute-api." in self.outputs["Url"] else "lambda"
+        auth = SigV4Auth(self.aws.region, service=service, credentials=signer) if signer else None
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         return httpx.Client(base_url=self.url, auth=auth, headers=headers, timeout=120)
 

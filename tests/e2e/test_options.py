@@ -3,6 +3,7 @@
 The emulated account has no CodeDeploy, so only the template tests cover gradual shifting.
 """
 
+import gzip
 import json
 from contextlib import contextmanager
 
@@ -51,6 +52,31 @@ def test_a_public_endpoint_with_a_created_key(deploy, aws):
             "lambda:InvokeFunctionUrl",
             "lambda:InvokeFunction",
         }
+
+
+def test_api_gateway_behind_a_limit_for_each_address(deploy, aws, user):
+    with deployed(deploy, aws, "E2eGateway", endpoint="api_gateway", requests_per_address="100") as stack:
+        caller = user({"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"})
+        with stack.client() as client:
+            assert client.post("/embed", json={"inputs": TEXT}).status_code == 403
+        with stack.client(user()) as client:
+            assert client.post("/embed", json={"inputs": TEXT}).status_code == 403
+        with stack.client(caller) as client:
+            body = gzip.compress(json.dumps({"inputs": [TEXT] * 20}).encode())
+            headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+            answer = client.post("/embed", content=body, headers=headers)
+            assert answer.status_code == 200 and answer.json() == [stack.invoke({"inputs": TEXT})[0]] * 20
+            assert client.post("/v1/embeddings", json={"input": TEXT, "model": "nope"}).status_code == 404
+            assert client.get("/info").json()["dimensions"] == 384
+        with pytest.raises(aws.client("lambda").exceptions.ResourceNotFoundException):
+            aws.client("lambda").get_function_url_config(FunctionName=stack.outputs["FunctionName"], Qualifier="live")
+        waf = aws.client("wafv2")
+        (acl,) = waf.list_web_acls(Scope="REGIONAL")["WebACLs"]
+        found = waf.get_web_acl(Scope="REGIONAL", Id=acl["Id"], Name=acl["Name"])["WebACL"]
+        (rule,) = found["Rules"]
+        assert rule["Statement"]["RateBasedStatement"]["Limit"] == 100
+        (api,) = waf.list_resources_for_web_acl(WebACLArn=acl["ARN"])["ResourceArns"]
+        assert api.endswith("/stages/live")
 
 
 def test_an_image_that_is_in_ecr_already(deploy, aws):

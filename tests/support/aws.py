@@ -152,9 +152,11 @@ class EmulatedAws:
         _remove_containers(self._instance)
 
     def address(self, url: str) -> str:
-        """Return the address that reaches a Function URL: its host does not resolve here, so the emulator takes its id in the path."""
+        """Return the address that reaches a Function URL or API Gateway: its host does not resolve here, so the emulator takes
+        what is in it, an id and the service, in the path."""
         host, _, path = url.removeprefix("https://").partition("/")
-        return f"{self.endpoint}/_aws/lambda-url/{host.split('.')[0]}/{path}"
+        name, service, *_ = host.split(".")
+        return f"{self.endpoint}/_aws/{service}/{name}/{path}"
 
 
 def _remove_leftovers() -> None:

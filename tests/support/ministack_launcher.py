@@ -11,7 +11,7 @@ import threading
 
 from ministack import app
 from ministack.core import iam_actions
-from ministack.services import ecr, lambda_svc, secretsmanager
+from ministack.services import ecr, lambda_svc, secretsmanager, waf
 from ministack.services.cloudformation import provisioners
 
 ONE_VCPU_MB = 1769
@@ -124,6 +124,24 @@ def secret_name(arn):
     name, _ = secretsmanager._resolve(arn)
     return name
 
+
+def associate_web_acl(logical_id, properties, stack_name):
+    """CloudFormation on AWS associates web ACLs; ministack's knows no such resource, though its WAF does."""
+    status, _, body = waf._associate_web_acl(properties)
+    if status != 200:
+        raise ValueError(f"AWS::WAFv2::WebACLAssociation {logical_id} of {stack_name}: {body!r}")
+    return properties["ResourceArn"], {}
+
+
+def disassociate_web_acl(physical_id, properties):
+    """As ``associate_web_acl``."""
+    waf._disassociate_web_acl(properties)
+
+
+provisioners._RESOURCE_HANDLERS["AWS::WAFv2::WebACLAssociation"] = {
+    "create": associate_web_acl,
+    "delete": disassociate_web_acl,
+}
 
 starting = threading.local()
 
