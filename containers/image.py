@@ -42,10 +42,9 @@ def build(artifact: Path, tag: str) -> str:
     """
     model = artifact.resolve().relative_to(PROJECT)
     name = f"localhost/{tag}"
-    dockerfile = PROJECT / "runtime" / "Dockerfile"
     with tempfile.TemporaryDirectory() as folder:
         here = build_options(Path(folder))
-        options = ["--quiet", "--layers", *here, "--file", dockerfile, "--build-arg", f"MODEL={model}"]
+        options = ["--quiet", "--layers", *here, "--file", base_image.DOCKERFILE, "--build-arg", f"MODEL={model}"]
         podman.run("build", *options, "--tag", name, PROJECT)
     return name
 

@@ -17,7 +17,7 @@ from constructs import Construct
 
 from configuration import PROJECT
 from configuration.errors import ConfigurationError
-from configuration.groups import Compute, Gateway, Monitoring, ServiceOptions
+from configuration.groups import Compute, Monitoring, ServiceOptions
 
 from .access import api_key_secret, function_url, let_read, principal
 from .gateway import ModelGateway
@@ -115,9 +115,7 @@ class EmbeddingService(Construct):
 
     def grant_invoke(self, grantee: iam.IGrantable) -> None:
         """Let ``grantee`` call the endpoint, through its URL if it has one, and by direct invocation of ``alias``."""
-        if isinstance(self._entrance, ModelGateway):
-            self._entrance.grant_invoke(grantee)
-        elif self._entrance:
+        if self._entrance:
             self._entrance.grant_invoke_url(grantee)
         self.alias.grant_invoke(grantee)
 
@@ -174,9 +172,11 @@ def _check_traffic(options: ServiceOptions) -> None:
 
 def _check_gateway(options: ServiceOptions) -> None:
     """Refuse options of a gateway where there is none."""
-    changed = [name for name, value in options.gateway if value != getattr(Gateway(), name)]
+    changed = options.gateway.model_dump(exclude_defaults=True)
     if changed and options.access.endpoint != "api_gateway":
-        raise ConfigurationError(f"{changed[0]}: needs endpoint = api_gateway. endpoint is {options.access.endpoint}")
+        raise ConfigurationError(
+            f"{next(iter(changed))}: needs endpoint = api_gateway. endpoint is {options.access.endpoint}"
+        )
 
 
 def _check_region(service: EmbeddingService) -> None:

@@ -84,8 +84,8 @@ class ModelGateway(Construct):
         for rule, reason in (UNUSED | unsigned).items():
             Validations.of(self.api).acknowledge(Acknowledgment(id=rule, reason=reason))
 
-    def grant_invoke(self, grantee: iam.IGrantable) -> None:
-        """Let ``grantee`` send signed requests. One of another account also needs a policy of its account."""
+    def grant_invoke_url(self, grantee: iam.IGrantable) -> None:
+        """As the method of a Function URL: let ``grantee`` send signed requests. One of another account also needs a policy of its account."""
         actions = ["execute-api:Invoke"]
         grant = iam.Grant.add_to_principal(
             grantee=grantee, actions=actions, resource_arns=[self.api.arn_for_execute_api()]

@@ -83,10 +83,8 @@ class ModelFunction(Construct):
             _check_default_prompt(manifest, options)
         self.removal_policy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if logs.retain else RemovalPolicy.DESTROY
         self.encryption_key = encryption_key(self, logs, self.removal_policy)
-        self.log_group = aws_logs.LogGroup(
-            self, "Logs", encryption_key=self.encryption_key, removal_policy=self.removal_policy
-        )
-        self.log_group.node.default_child.retention_in_days = logs.log_retention_days
+        self._log_retention_days = logs.log_retention_days
+        self.log_group = self.new_log_group(self)
         self.role = self._execution_role(options)
         self.function = lambda_.DockerImageFunction(
             self,
@@ -117,6 +115,12 @@ class ModelFunction(Construct):
             provisioned_concurrent_executions=options.traffic.provisioned_concurrency or None,
         )
         self.metrics = Metrics(self.function, self.alias, compute, options.traffic.provisioned_concurrency)
+
+    def new_log_group(self, scope: Construct) -> aws_logs.LogGroup:
+        """Create a log group ``Logs`` in ``scope`` with this function's key, retention and removal policy."""
+        group = aws_logs.LogGroup(scope, "Logs", encryption_key=self.encryption_key, removal_policy=self.removal_policy)
+        group.node.default_child.retention_in_days = self._log_retention_days
+        return group
 
     def _execution_role(self, options: ServiceOptions) -> iam.Role:
         """Create the function's role, without AWS's managed policies: those allow writing to any log group."""

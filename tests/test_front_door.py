@@ -83,23 +83,25 @@ def test_the_demo_gets_the_artifact_of_the_export(make):
     assert make("demo").stdout == "examples.demo --model-dir folder of model=embedded\n"
 
 
-def test_a_failing_preflight_stops_the_deployment_and_gets_its_options(make, tmp_path):
-    cdk = tmp_path / "infra" / "cli" / "node_modules" / ".bin" / "cdk"
+def put_cdk(project: Path, script: str) -> None:
+    """Put a script in the place of the CDK CLI, newer than the versions that it is installed from."""
+    cdk = project / "infra" / "cli" / "node_modules" / ".bin" / "cdk"
     cdk.parent.mkdir(parents=True)
-    executable(cdk, 'echo "cdk $*"')
+    executable(cdk, script)
+    versions = project / "infra" / "cli" / "package-lock.json"
+    versions.write_text("{}")
+    os.utime(versions, (0, 0))
+
+
+def test_a_failing_preflight_stops_the_deployment_and_gets_its_options(make, tmp_path):
+    put_cdk(tmp_path, 'echo "cdk $*"')
     executable(make.bin / "python", 'shift; echo "$*"; exit 3')
-    (tmp_path / "infra" / "cli" / "package-lock.json").write_text("{}")
-    os.utime(tmp_path / "infra" / "cli" / "package-lock.json", (0, 0))
     done = make("deploy", "CDK_ARGS=-c stage=prod")
     assert done.returncode != 0 and done.stdout == "infra.preflight -c stage=prod\n"
 
 
 def test_the_bootstrap_leaves_the_app_alone(make, tmp_path):
     """With an app the CDK CLI synthesizes it first, which exports the model."""
-    cdk = tmp_path / "infra" / "cli" / "node_modules" / ".bin" / "cdk"
-    cdk.parent.mkdir(parents=True)
-    executable(cdk, 'printf "<%s>" "$@"')
+    put_cdk(tmp_path, 'printf "<%s>" "$@"')
     executable(make.bin / "python", "echo aws://123456789012/eu-central-1")
-    (tmp_path / "infra" / "cli" / "package-lock.json").write_text("{}")
-    os.utime(tmp_path / "infra" / "cli" / "package-lock.json", (0, 0))
     assert make("bootstrap").stdout == "<bootstrap><aws://123456789012/eu-central-1><--app><>"

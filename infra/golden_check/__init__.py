@@ -40,10 +40,7 @@ class GoldenCheck(Construct):
         """
         super().__init__(scope, id)
         version = model.function.current_version
-        log_group = aws_logs.LogGroup(
-            self, "Logs", encryption_key=model.encryption_key, removal_policy=model.removal_policy
-        )
-        log_group.node.default_child.retention_in_days = model.log_group.node.default_child.retention_in_days
+        log_group = model.new_log_group(self)
         handler = lambda_.Function(
             self,
             "Handler",

@@ -33,6 +33,9 @@ UNITS = {
     "InitDuration": "Milliseconds",
     "MemoryUsed": "Megabytes",
 }
+BY_DIMENSION = {"ErrorType": ("Errors",), "Key": ("Requests", "Tokens"), "Version": ("Failures",)}
+"""The metrics that are written by one more dimension, where a record has it. CloudWatch charges for each, so there are few: by key
+to see who uses the service, by version to judge a gradual deployment."""
 
 
 class Telemetry:
@@ -121,27 +124,23 @@ class Telemetry:
         if LEVELS[level] >= self._level:
             record = {"level": level, "message": message, **line}
         if self._function_name and values:
-            failure = level == "ERROR"
-            record |= values | {"FunctionName": self._function_name, "_aws": _directive(values, "key" in line, failure)}
+            record |= values | {"FunctionName": self._function_name}
             if values.get("Errors"):
                 record["ErrorType"] = line["error_type"]
             if "key" in line:
                 record["Key"] = line["key"]
-            if failure:
+            if level == "ERROR":
                 record |= {"Failures": 1, "Version": self._function_version}
+            record["_aws"] = _directive(values, record)
         if record:
             self._write(orjson.dumps(record).decode())
 
 
-def _directive(values: dict[str, float], has_key: bool, failure: bool) -> dict[str, Any]:
+def _directive(values: dict[str, float], record: dict[str, Any]) -> dict[str, Any]:
     directives = [_metrics(values, "FunctionName")]
-    if values.get("Errors"):
-        directives.append(_metrics(["Errors"], "FunctionName", "ErrorType"))
-    if has_key:
-        directives.append(_metrics(["Requests", "Tokens"], "FunctionName", "Key"))
-    if failure:
-        # By version, for a gradual deployment: CloudWatch charges for each metric, so the rest is written without it.
-        directives.append(_metrics(["Failures"], "FunctionName", "Version"))
+    directives += [
+        _metrics(names, "FunctionName", dimension) for dimension, names in BY_DIMENSION.items() if dimension in record
+    ]
     return {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": directives}
 
 

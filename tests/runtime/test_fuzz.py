@@ -188,16 +188,22 @@ def test_teis_description(handler):
         fuzz_description(tei.description(), url, max(EXAMPLES // 10, 3))
 
 
-@pytest.mark.slow
-def test_a_hundred_thousand_requests(handler):
-    """Hypothesis makes 6,000; the others are made of their parts, which takes less time than to make each anew."""
+def fuzzed_events(handler, count: int) -> list:
+    """The events of ``fuzz_events``, after the handler has answered them."""
     events = []
 
     def collect(event):
         events.append(event)
         return handler(event)
 
-    fuzz_events(collect, 2000)
+    fuzz_events(collect, count)
+    return events
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_requests(handler):
+    """Hypothesis makes 6,000; the others are made of their parts, which takes less time than to make each anew."""
+    events = fuzzed_events(handler, 2000)
     probe = handler(PROBE)
     random = Random(1)
     parts = [event for event in events if isinstance(event, dict) and event]
@@ -213,13 +219,7 @@ def test_a_hundred_thousand_requests(handler):
 
 @pytest.mark.slow
 def test_memory_does_not_grow(handler):
-    events = []
-
-    def collect(event):
-        events.append(event)
-        return handler(event)
-
-    fuzz_events(collect, 100)
+    events = fuzzed_events(handler, 100)
     sizes = []
     for _ in range(12):
         for event in events:
