@@ -57,10 +57,10 @@ def _check_ids(call: Call, inputs: list[str | list[int]]) -> None:
         InvalidInput: there are other token ids.
     """
     tokenizer = call.service.manifest.tokenizer
-    prefix, suffix = list(tokenizer.prefix), list(tokenizer.suffix)
+    prefix, suffix = tokenizer.prefix, tokenizer.suffix
     if all(isinstance(value, str) or not value or _is_framed(value, prefix, suffix) for value in inputs):
         return
-    frame = " and ".join([f"start with {prefix}"] * bool(prefix) + [f"end with {suffix}"] * bool(suffix))
+    frame = " and ".join(f"{place} with {ids}" for place, ids in (("start", prefix), ("end", suffix)) if ids)
     reason = (
         f"token ids have to {frame}, the model's special tokens; these may be those of another model"
         if frame
