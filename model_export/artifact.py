@@ -21,10 +21,21 @@ ARTIFACTS = PROJECT / "build" / "model"
 LATEST = ARTIFACTS / "latest"
 """A link to the artifact that ``python -m model_export`` made or found last. Nothing else moves it."""
 
-RECIPE = 1
+RECIPE = 2
 """Raise it whenever the export gives other vectors or other files: it is part of every artifact's key."""
 
-TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "kitoken", "numpy")
+TOOLS = (
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "optimum",
+    "optimum-onnx",
+    "onnx",
+    "onnxruntime",
+    "tokenizers",
+    "kitoken",
+    "numpy",
+)
 
 
 def key(settings: ModelSettings) -> str:
@@ -87,6 +98,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .export import export_fp32, load_model
     from .graph.build import build_graph
     from .memory import measure_memory
+    from .original import OriginalEmbedder
     from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
@@ -116,13 +128,18 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             revision=checkpoint.revision,
             architecture=description.architecture,
             model_type=description.model_type,
+            weights="checkpoint",
         ),
         precision=precision.name,
         task=description.task,
         dimensions=description.dimensions,
+        matryoshka_dimensions=[],
+        similarity="cosine",
         hidden=description.hidden,
         max_tokens=description.max_tokens,
         pooling=description.pooling,
+        labels=[],
+        activation="identity",
         normalize=description.normalize,
         prompts=description.prompts,
         default_prompt=description.default_prompt,
@@ -135,7 +152,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(model, engine, precision)
+        fidelity = measure_fidelity(OriginalEmbedder(checkpoint, description.max_tokens), engine, precision)
     say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FP32_FILE = "model.onnx"
+TOKEN_VECTORS = "token_vectors"
 
 
 def load_model(checkpoint: Checkpoint) -> "PreTrainedModel":
@@ -61,6 +62,8 @@ def load_model(checkpoint: Checkpoint) -> "PreTrainedModel":
 def export_fp32(model: "PreTrainedModel", folder: Path) -> Path:
     """Export ``model`` with Optimum into ``folder``; returns the path of the ONNX file.
 
+    The output has its name in the manifest's ``graph.outputs``.
+
     Raises:
         UnsupportedModelError: Optimum cannot export it.
     """
@@ -74,7 +77,20 @@ def export_fp32(model: "PreTrainedModel", folder: Path) -> Path:
         raise
     except Exception as error:  # Optimum and torch raise whatever their parts raise
         raise UnsupportedModelError(f"{type(model).__name__}: Optimum cannot export it ({error})") from error
+    _rename_output(folder / FP32_FILE, TOKEN_VECTORS)
     return folder / FP32_FILE
+
+
+def _rename_output(file: Path, name: str) -> None:
+    import onnx
+
+    model = onnx.load(file, load_external_data=False)
+    old = model.graph.output[0].name
+    model.graph.output[0].name = name
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if value == old else value for value in names]
+    onnx.save(model, file)
 
 
 def _check_weight_files(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.engine.manifest import TokenizerInfo
+from runtime.engine.manifest import PairInfo, TokenizerInfo
 from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
 from .checkpoint import Checkpoint
@@ -33,6 +33,7 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
         backend.no_truncation()
         backend.no_padding()
         prefix, suffix = _around(backend)
+        pair = _around_pair(backend)
         for text in (*TEXTS, *ODD_TEXTS):
             backend.encode(text)
     except (KeyboardInterrupt, SystemExit):
@@ -46,6 +47,7 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
         kind="tokenizers",
         prefix=prefix,
         suffix=suffix,
+        pair=pair,
         special_tokens=sorted(token.content for token in backend.get_added_tokens_decoder().values()),
         blank=None,
         differences=None,
@@ -70,6 +72,24 @@ def _around(backend) -> tuple[list[int], list[int]]:
         if whole[start : start + len(plain)] == plain:
             return whole[:start], whole[start + len(plain) :]
     raise ValueError("it changes a text's own tokens when it adds special ones")
+
+
+def _around_pair(backend) -> PairInfo | None:
+    """The ids that the tokenizer puts around two texts that are read together; None if it puts none between or around them."""
+    first, second = (backend.encode(text, add_special_tokens=False).ids for text in ("text", "other"))
+    whole = backend.encode("text", "other", add_special_tokens=True)
+    for start in range(len(whole.ids)):
+        for middle in range(start + len(first), len(whole.ids) - len(second) + 1):
+            if whole.ids[start : start + len(first)] == first and whole.ids[middle : middle + len(second)] == second:
+                end = middle + len(second)
+                pair = PairInfo(
+                    prefix=whole.ids[:start],
+                    middle=whole.ids[start + len(first) : middle],
+                    suffix=whole.ids[end:],
+                    second_type=whole.type_ids[middle],
+                )
+                return pair if pair.prefix or pair.middle or pair.suffix else None
+    return None
 
 
 def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo:

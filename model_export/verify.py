@@ -1,35 +1,34 @@
-"""Fidelity: the shipped graph against the original model, text by text.
+"""Fidelity: the artifact against the original model, from text to vector.
 
-The original is the fp32 model that transformers loaded, not its ONNX export, so that a wrong export is found too.
+The original is the fp32 checkpoint in sentence-transformers, with its own tokenizer, modules and truncation, so that a wrong
+export, a wrong token or a module that was left out is found too.
 """
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runtime.engine.engine import Engine
-from runtime.engine.heads.pooling import normalize, pool
 from runtime.engine.manifest import Fidelity, Golden
 
 from .errors import FidelityError
 from .graph.arithmetic import Precision
+from .original import OriginalEmbedder
 from .precision import PRECISIONS
 from .texts import TEXTS
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
 
 
-def measure_fidelity(model: "PreTrainedModel", engine: Engine, precision: Precision) -> Fidelity:
-    """Cosines between the vectors of ``model`` and of ``engine`` over :data:`~model_export.texts.TEXTS`.
+def measure_fidelity(original: OriginalEmbedder, engine: Engine, precision: Precision) -> Fidelity:
+    """Cosines between the vectors of ``original`` and of ``engine`` over :data:`~model_export.texts.TEXTS`.
 
     Raises:
         FidelityError: one is below the precision's threshold; the message has the cosines.
     """
     manifest = engine.manifest
-    cosines = np.array([_cosine(model, engine, text) for text in TEXTS])
+    expected = original.vectors(TEXTS)
+    cosines = np.array(
+        [vector @ engine.embed(_ids(engine, text)) for vector, text in zip(expected, TEXTS, strict=True)]
+    )
     fidelity = Fidelity(
         texts=len(TEXTS),
         cosine_mean=round(float(cosines.mean()), 6),
@@ -44,16 +43,6 @@ def measure_fidelity(model: "PreTrainedModel", engine: Engine, precision: Precis
             f"at least {fidelity.threshold} is needed. Another precision may do: {', '.join(PRECISIONS)}."
         )
     return fidelity
-
-
-def _cosine(model: "PreTrainedModel", engine: Engine, text: str) -> float:
-    import torch
-
-    ids = _ids(engine, text)
-    with torch.no_grad():
-        tokens = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long))
-    original = normalize(pool(tokens.last_hidden_state[0].numpy(), engine.manifest.pooling))
-    return float(original @ engine.embed(ids, normalize_vector=True))
 
 
 def _ids(engine: Engine, text: str) -> list[int]:

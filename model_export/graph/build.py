@@ -39,7 +39,7 @@ def build_graph(
     """
     model = onnx.load(fp32)
     try:
-        encoder = read_encoder(model, model.graph.output[0].name, config)
+        encoder = read_encoder(model, OUTPUT, config)
         if encoder.activation not in ACTIVATIONS:
             raise NotAnEncoderError(f"its activation is {encoder.activation!r}")
         encoder = precision.prepare(encoder, lambda encoder: _activations(encoder, calibration, fp32.parent))
@@ -48,7 +48,7 @@ def build_graph(
         say(f"  keeping the exported graph, which is slower than a rewritten one: {error}")
         return _keep(model, precision, out)
     save(EncoderWriter(encoder, precision.arithmetic).write(), out)
-    return GraphInfo(inputs=["input_ids"], output=OUTPUT)
+    return GraphInfo(inputs=["input_ids"], outputs=[OUTPUT])
 
 
 def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path) -> list[np.ndarray]:
@@ -63,4 +63,6 @@ def _keep(model: onnx.ModelProto, precision: Precision, out: Path) -> GraphInfo:
     if precision.quantizes_in_place:
         quantize_in_place(model)
     save(model, out)
-    return GraphInfo(inputs=[value.name for value in model.graph.input], output=model.graph.output[0].name)
+    return GraphInfo(
+        inputs=[value.name for value in model.graph.input], outputs=[value.name for value in model.graph.output]
+    )
