@@ -95,12 +95,11 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from runtime.engine.tokenizer import Tokenizer
 
     from .describe import describe
-    from .export import export_fp32, load_model
     from .graph.build import build_graph
     from .memory import measure_memory
-    from .original import OriginalEmbedder
+    from .originals import load_original
     from .precision import find_precision
-    from .texts import CALIBRATION_TEXTS
+    from .texts import CALIBRATION_TEXTS, TEXTS
     from .tokenizer import export_tokenizer
     from .verify import golden_vectors, measure_fidelity
 
@@ -110,15 +109,17 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     _check_disk(checkpoint.folder, folder)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
-        model = load_model(checkpoint)
         tokenizer = export_tokenizer(checkpoint, folder)
+        original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        expected, config = original.results(TEXTS), original.config
         with step("exporting it to ONNX with Optimum"):
-            fp32 = export_fp32(model, Path(scratch))
+            body, head = original.export(Path(scratch))
+        del original  # its weights take as much memory as the graphs
         with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            graph = build_graph(fp32, folder, precision, model.config.to_dict(), calibration)
+            graph = build_graph(body, head, folder, precision, config, calibration)
     manifest = Manifest(
         format=FORMAT,
         key=name,
@@ -152,7 +153,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(OriginalEmbedder(checkpoint, description.max_tokens), engine, precision)
+        fidelity = measure_fidelity(expected, engine, precision)
     say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}

@@ -11,21 +11,19 @@ from runtime.engine.manifest import Fidelity, Golden
 
 from .errors import FidelityError
 from .graph.arithmetic import Precision
-from .original import OriginalEmbedder
 from .precision import PRECISIONS
 from .texts import TEXTS
 
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
 
 
-def measure_fidelity(original: OriginalEmbedder, engine: Engine, precision: Precision) -> Fidelity:
-    """Cosines between the vectors of ``original`` and of ``engine`` over :data:`~model_export.texts.TEXTS`.
+def measure_fidelity(expected: np.ndarray, engine: Engine, precision: Precision) -> Fidelity:
+    """Cosines between the the vectors that the original gives, ``expected`` [texts, dimensions], and those of ``engine`` over :data:`~model_export.texts.TEXTS`.
 
     Raises:
         FidelityError: one is below the precision's threshold; the message has the cosines.
     """
     manifest = engine.manifest
-    expected = original.vectors(TEXTS)
     cosines = np.array(
         [vector @ engine.embed(_ids(engine, text)) for vector, text in zip(expected, TEXTS, strict=True)]
     )

@@ -18,7 +18,7 @@ from model_export.__main__ import main
 from model_export.checkpoint.hub import _wanted
 from model_export.describe import describe
 from model_export.errors import CheckpointError, UnsupportedModelError
-from model_export.export import load_model
+from model_export.originals import load_original
 from model_export.tokenizer import export_tokenizer
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -268,6 +268,11 @@ def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
         export_tokenizer(checkpoints.fetch(ModelSettings(model=str(folder))), tmp_path)
 
 
+def load(folder: Path) -> None:
+    checkpoint = checkpoints.fetch(ModelSettings(model=str(folder)))
+    load_original(checkpoint, describe(checkpoint, None, None))
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -282,7 +287,7 @@ def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
 def test_sizes_that_make_no_model_are_refused(folder, fields):
     change(folder / "config.json", **fields)
     with pytest.raises(CheckpointError):
-        load_model(checkpoints.fetch(ModelSettings(model=str(folder))))
+        load(folder)
 
 
 def cut(path: Path) -> None:
@@ -359,5 +364,5 @@ def test_an_architecture_that_only_its_python_knows_is_refused(hostile, monkeypa
     monkeypatch.setattr("builtins.input", lambda *question: asked.append(question) or "y")
     change(hostile.folder / "config.json", model_type="evil")
     with pytest.raises(UnsupportedModelError, match=r"config.json: transformers cannot read it"):
-        load_model(checkpoints.fetch(ModelSettings(model=str(hostile.folder))))
+        load(hostile.folder)
     assert not asked and not hostile.traces.exists()
