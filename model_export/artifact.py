@@ -99,9 +99,9 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .memory import measure_memory
     from .originals import load_original
     from .precision import find_precision
-    from .texts import CALIBRATION_TEXTS, TEXTS
+    from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
-    from .verify import golden_vectors, measure_fidelity
+    from .verify import describe_fidelity, golden_results, measure_fidelity, texts_of
 
     precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
@@ -109,10 +109,12 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     _check_disk(checkpoint.folder, folder)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
-        tokenizer = export_tokenizer(checkpoint, folder)
+        tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)
+        if description.static:  # it looks up the text's own tokens only
+            tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        expected, config = original.results(TEXTS), original.config
+        expected, config = original.results(texts_of(description.task)), original.config
         with step("exporting it to ONNX with Optimum"):
             body, head = original.export(Path(scratch))
         del original  # its weights take as much memory as the graphs
@@ -134,13 +136,13 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
         precision=precision.name,
         task=description.task,
         dimensions=description.dimensions,
-        matryoshka_dimensions=[],
-        similarity="cosine",
-        hidden=description.hidden,
+        matryoshka_dimensions=description.matryoshka_dimensions,
+        similarity=description.similarity,
+        hidden=expected[0].shape[1] if description.task == "multi_vector" else description.hidden,
         max_tokens=description.max_tokens,
         pooling=description.pooling,
-        labels=[],
-        activation="identity",
+        labels=description.labels,
+        activation=description.activation,
         normalize=description.normalize,
         prompts=description.prompts,
         default_prompt=description.default_prompt,
@@ -154,8 +156,8 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
         fidelity = measure_fidelity(expected, engine, precision)
-    say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
-    (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
+    say(f"  {describe_fidelity(fidelity)}")
+    (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_results(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}
     manifest = msgspec.structs.replace(manifest, fidelity=fidelity, files=files)
     _write_manifest(folder, manifest)

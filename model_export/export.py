@@ -77,9 +77,9 @@ def export_head(head: "torch.nn.Module", hidden: int, output: str, file: Path) -
             head.eval(),
             (example,),
             file,
-            input_names=[TOKEN_VECTORS],
+            input_names=["body"],
             output_names=[output],
-            dynamic_axes={TOKEN_VECTORS: {1: "tokens"}},
+            dynamic_axes={"body": {1: "tokens"}},
             opset_version=HEAD_OPSET,
             dynamo=False,
         )

@@ -8,7 +8,7 @@ import msgspec
 from runtime.engine.manifest import PairInfo, TokenizerInfo
 from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
-from .checkpoint import Checkpoint
+from .checkpoint import CONFIG_FILE
 from .differences import IncompatibleError, find_differences
 from .errors import CheckpointError
 from .progress import say, step
@@ -19,17 +19,14 @@ RANDOM_TEXTS = 4000
 """Random texts to compare the two libraries on, besides the fixed ones."""
 
 
-def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
-    """Write the tokenizer's files into ``folder``.
+def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
+    """Write the files of the tokenizer in the checkpoint's folder ``source`` into ``folder``.
 
     Raises:
         CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one, or it cannot encode a text.
     """
-    from transformers import AutoTokenizer
-
     try:
-        original = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True, trust_remote_code=False)
-        backend = original.backend_tokenizer
+        backend = _load(source)
         backend.no_truncation()
         backend.no_padding()
         prefix, suffix = _around(backend)
@@ -41,7 +38,7 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
     except (
         BaseException
     ) as error:  # transformers raises whatever its parts raise, and a panic in tokenizers is no Exception
-        raise CheckpointError(f"{checkpoint.folder}: its tokenizer cannot be loaded or used ({error})") from error
+        raise CheckpointError(f"{source}: its tokenizer cannot be loaded or used ({error})") from error
     backend.save(str(folder / TOKENIZERS_FILE))
     info = TokenizerInfo(
         kind="tokenizers",
@@ -58,6 +55,17 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
         say(f"  kitoken {error}; tokenizers is shipped, which loads more slowly")
         (folder / KITOKEN_FILE).unlink(missing_ok=True)
         return info
+
+
+def _load(source: Path):
+    """The checkpoint's ``tokenizers.Tokenizer``: transformers' fast one, or the bare file of a static model."""
+    if not (source / CONFIG_FILE).exists():
+        from tokenizers import Tokenizer as HuggingFaceTokenizer
+
+        return HuggingFaceTokenizer.from_file(str(source / TOKENIZERS_FILE))
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False).backend_tokenizer
 
 
 def _around(backend) -> tuple[list[int], list[int]]:

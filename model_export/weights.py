@@ -24,25 +24,29 @@ RENAMED = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias
 """Old names of layer normalization's weights, which transformers renames."""
 
 
-def check_weights(model: "PreTrainedModel", folder: Path, needs_pooler: bool = False) -> None:
+def check_weights(
+    model: "PreTrainedModel", folder: Path, needs_pooler: bool = False, ignore: tuple[str, ...] = ()
+) -> None:
     """Check that the files in ``folder`` have each weight of ``model``, and no others that it ought to compute with.
 
     Args:
         needs_pooler: whether the result passes through the model's pooler.
+        ignore: names of weights that another module computes with.
 
     Raises:
         CheckpointError: weights are missing or unexpected; the message names some.
     """
     expected = set(model.state_dict())
-    found = {_renamed(name) for name in tensor_names(folder)}
+    found = {_renamed(name) for name in tensor_names(folder) - set(ignore)}
     prefix = f"{model.base_model_prefix}."
     if any(name.startswith(prefix) for name in found) and not any(name.startswith(prefix) for name in expected):
         found = {name.removeprefix(prefix) for name in found}
     elif any(name.startswith(prefix) for name in expected) and not any(name.startswith(prefix) for name in found):
         found = {prefix + name for name in found}
-    tied = set(model._tied_weights_keys or ())
     missing = sorted(
-        name for name in expected - found if name not in tied and (needs_pooler or not NOT_NEEDED.search(name))
+        name
+        for name in expected - found
+        if (needs_pooler or not NOT_NEEDED.search(name)) and not _is_ignored(name, model._tied_weights_keys)
     )
     missing = [name for name in missing if not _is_ignored(name, model._keys_to_ignore_on_load_missing)]
     if missing:

@@ -10,11 +10,14 @@ from .embedder import Embedder
 from .original import Original
 from .scorer import Scorer
 from .sparse import SparseEmbedder
+from .static import StaticEmbedder
+from .token_embedder import TokenEmbedder
 
 __all__ = ["ORIGINALS", "Original", "load_original"]
 
 ORIGINALS: dict[str, type[Original]] = {
     "embed": Embedder,
+    "multi_vector": TokenEmbedder,
     "sparse": SparseEmbedder,
     "classify": Scorer,
     "rerank": Scorer,
@@ -29,4 +32,5 @@ def load_original(checkpoint: Checkpoint, description: Description) -> Original:
         CheckpointError: a file is missing or damaged, or its weights are not those of its class.
         UnsupportedModelError: transformers does not know the architecture, or Optimum has no export for it.
     """
-    return ORIGINALS[description.task](checkpoint, description)
+    kind = StaticEmbedder if description.static else ORIGINALS[description.task]
+    return kind(checkpoint, description)

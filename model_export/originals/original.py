@@ -36,7 +36,7 @@ class Original(Protocol):
         ...
 
 
-def read_config(checkpoint: Checkpoint) -> "PretrainedConfig":
+def read_config(checkpoint: Checkpoint, description: Description) -> "PretrainedConfig":
     """transformers' configuration of ``checkpoint``, whose architecture can be exported and whose weights' files can be read.
 
     Raises:
@@ -45,19 +45,19 @@ def read_config(checkpoint: Checkpoint) -> "PretrainedConfig":
     silence_libraries()
     from transformers import AutoConfig
 
-    tensor_names(checkpoint.folder)
+    folder = checkpoint.folder / description.body
+    tensor_names(folder)
     try:
-        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts raise
-        raise UnsupportedModelError(
-            f"{checkpoint.folder / CONFIG_FILE}: transformers cannot read it ({error})"
-        ) from error
+        raise UnsupportedModelError(f"{folder / CONFIG_FILE}: transformers cannot read it ({error})") from error
     check_architecture(checkpoint.id, config.model_type)
     return config
 
 
-def load(kind: Callable, checkpoint: Checkpoint, **options: Any):
-    """An instance of ``kind``, a class of sentence-transformers, for ``checkpoint``: fp32 on the CPU, without code of its own.
+def load(kind: Callable, folder: Path, **options: Any):
+    """An instance of ``kind``, a class of sentence-transformers, for the checkpoint in ``folder``: fp32 on the CPU, without code of
+    its own.
 
     Raises:
         CheckpointError: it cannot be loaded.
@@ -66,7 +66,7 @@ def load(kind: Callable, checkpoint: Checkpoint, **options: Any):
 
     try:
         return kind(
-            str(checkpoint.folder),
+            str(folder),
             device="cpu",
             trust_remote_code=False,
             local_files_only=True,
@@ -76,7 +76,7 @@ def load(kind: Callable, checkpoint: Checkpoint, **options: Any):
     except (
         Exception
     ) as error:  # safetensors, pickle, zipfile, transformers and sentence-transformers each raise their own
-        raise CheckpointError(f"{checkpoint.folder}: its weights cannot be loaded ({error})") from error
+        raise CheckpointError(f"{folder}: its weights cannot be loaded ({error})") from error
 
 
 def head_of(model: "PreTrainedModel", finish: Callable[["torch.Tensor"], "torch.Tensor"]) -> "torch.nn.Module":

@@ -17,12 +17,12 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers import CrossEncoder
 
-        read_config(checkpoint)
-        self._encoder = load(CrossEncoder, checkpoint, max_length=description.max_tokens)
+        read_config(checkpoint, description)
+        self._encoder = load(CrossEncoder, checkpoint.folder, max_length=description.max_tokens)
         self._model = self._encoder.model
         self._hidden = description.hidden
         self.config = self._model.config.to_dict()
-        check_weights(self._model, checkpoint.folder, needs_pooler=True)
+        check_weights(self._model, checkpoint.folder / description.body, needs_pooler=True)
 
     def results(self, texts: Texts) -> np.ndarray:
         """Logits: float32 [texts, labels]."""

@@ -94,8 +94,9 @@ class GraphInfo(Struct):
     """
 
 
-class Fidelity(Struct):
-    """Cosines between the vectors of the shipped graph and of the fp32 model, over a fixed multilingual set of texts."""
+class Fidelity(Struct, tag="vectors"):
+    """Cosines between the vectors of the artifact and of the fp32 model, over a fixed multilingual set of texts. Of a model with a
+    vector for each token, a text's cosine is the mean of its tokens'."""
 
     texts: int
     cosine_mean: float
@@ -104,6 +105,18 @@ class Fidelity(Struct):
     cosine_min: float
     threshold: float
     """The lowest ``cosine_min`` with which the artifact may ship."""
+
+
+class ScoreFidelity(Struct, tag="scores"):
+    """Differences between the scores of the artifact and of the fp32 model, over a fixed multilingual set of pairs of texts."""
+
+    pairs: int
+    largest_difference: float
+    """Of any label's score, after the model's activation."""
+    kendall_tau: float
+    """Of the rankings of texts for a query by the first score, the mean over the queries: 1 if they are the same."""
+    threshold: float
+    """The highest ``largest_difference`` with which the artifact may ship."""
 
 
 class Memory(Struct):
@@ -123,10 +136,15 @@ class FileInfo(Struct):
 
 
 class Golden(Struct):
-    """An entry of ``golden.json``: a text (without prompt) and the unit vector that this artifact computes for it."""
+    """An entry of ``golden.json``: a text (without prompt) and what this artifact computes for it."""
 
     text: str
     vector: list[float]
+    """The unit vector; the vectors of all tokens, one after the other; logits; or the weights of ``words``."""
+    other: str | None = None
+    """The second text of a pair."""
+    words: list[int] | None = None
+    """Ids of a sparse model's words."""
 
 
 class Manifest(Struct):
@@ -165,7 +183,7 @@ class Manifest(Struct):
     """Name of the prompt that the checkpoint puts before every input, if it does."""
     tokenizer: TokenizerInfo
     graph: GraphInfo
-    fidelity: Fidelity | None
+    fidelity: Fidelity | ScoreFidelity | None
     """None only while the artifact is being made."""
     memory: Memory | None
     """None only while the artifact is being made."""

@@ -71,7 +71,7 @@ def test_the_undamaged_checkpoint_is_read(folder):
         ("modules.json", '{"0": 1}', "modules.json: is malformed (Expected `array`, got `object`"),
         ("modules.json", "[1]", "modules.json: is malformed (Expected `object`, got `int` - at `$[0]`)"),
         ("modules.json", '[{"path": ""}]', "modules.json: is malformed (Object missing required field `type`"),
-        ("modules.json", "[]", "modules.json names no Pooling"),
+        ("modules.json", "[]", "modules.json: has the modules []; one of Transformer"),
         ("1_Pooling/config.json", '{"pooling_mode": [{}]}', "1_Pooling/config.json: is malformed"),
         ("1_Pooling/config.json", '{"pooling_mode": ["evil"]}', "pools by ['evil']; supported are ['cls'"),
         ("1_Pooling/config.json", '{"pooling_mode": []}', "pools by []; supported are ['cls'"),
@@ -256,7 +256,7 @@ def test_a_tokenizer_that_is_none_is_refused(folder, tmp_path, content):
         (folder / name).unlink(missing_ok=True)
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     with pytest.raises(CheckpointError, match="its tokenizer cannot be loaded or used"):
-        export_tokenizer(checkpoints.fetch(ModelSettings(model=str(folder))), tmp_path)
+        export_tokenizer(folder, tmp_path)
 
 
 def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
@@ -265,7 +265,7 @@ def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
     write(folder / "tokenizer.json", definition)
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     with pytest.raises(CheckpointError, match="its tokenizer cannot be loaded or used"):
-        export_tokenizer(checkpoints.fetch(ModelSettings(model=str(folder))), tmp_path)
+        export_tokenizer(folder, tmp_path)
 
 
 def load(folder: Path) -> None:
