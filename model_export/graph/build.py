@@ -52,7 +52,7 @@ def build_graph(
 
 
 def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path) -> list[np.ndarray]:
-    """The inputs of each attention and each feed-forward network in turn, for all tokens: float32 [tokens, hidden]."""
+    """As :data:`.arithmetic.Activations`."""
     writer = EncoderWriter(encoder)
     session = open_session(writer.write(tapped=True), scratch)
     runs = [run(session, ids, writer.taps) for ids in texts]

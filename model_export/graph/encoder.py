@@ -13,6 +13,8 @@ class Linear:
     """float32 [in, out]."""
     bias: np.ndarray | None
     """float32 [out]; None for a layer without a bias."""
+    inputs: np.ndarray | None = None
+    """float32 [tokens, in]: its inputs for some texts, by which its weights can be rounded."""
 
 
 @dataclass(frozen=True)

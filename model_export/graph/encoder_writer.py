@@ -31,7 +31,7 @@ class EncoderWriter:
     def __init__(self, encoder: Encoder, arithmetic: type[Arithmetic] = Arithmetic) -> None:
         """``arithmetic``: that of a precision; by default fp32."""
         self.taps: list[str] = []
-        """Names of the values that enter attentions and feed-forward networks, in order."""
+        """Names of the inputs of linear layers, in order: four a layer."""
         self._encoder = encoder
         self._width = encoder.words.shape[1]
         self._writer = Writer()
@@ -43,9 +43,9 @@ class EncoderWriter:
         for index, layer in enumerate(self._encoder.layers):
             value = self._layer(f"layer{index}", layer, value)
         self._writer.nodes[-1].output[0] = OUTPUT
-        shape = [1, "tokens", self._width]
-        names = [OUTPUT, *(self.taps if tapped else [])]
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names]
+        outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, "tokens", self._width])]
+        if tapped:
+            outputs += [helper.make_tensor_value_info(tap, TensorProto.FLOAT, [1, "tokens", None]) for tap in self.taps]
         inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])]
         weights = list(self._writer.constants.values())
         graph = helper.make_graph(self._writer.nodes, "encoder", inputs, outputs, weights)
@@ -61,19 +61,21 @@ class EncoderWriter:
 
     def _layer(self, name: str, layer: Layer, value: str) -> str:
         node, arithmetic = self._writer.node, self._arithmetic
-        self.taps.append(value)
-        source = arithmetic.to_source(self._scaled(f"{name}.attention.scale", layer.attention_scale, value))
+        scaled = self._scaled(f"{name}.attention.scale", layer.attention_scale, value)
+        source = arithmetic.to_source(scaled)
         query, key, values = (
             arithmetic.multiply(f"{name}.{part}", getattr(layer, part), source) for part in ("query", "key", "value")
         )
-        context = arithmetic.context_to_source(self._attention(query, key, values))
-        change = arithmetic.multiply(f"{name}.attention", layer.attention_output, context)
+        context = self._attention(query, key, values)
+        change = arithmetic.multiply(f"{name}.attention", layer.attention_output, arithmetic.context_to_source(context))
         value = self._norm(f"{name}.attention.norm", layer.attention_norm, node("Add", change, value))
-        self.taps.append(value)
-        source = arithmetic.to_source(self._scaled(f"{name}.intermediate.scale", layer.feed_forward_scale, value))
+        self.taps += [scaled, context]
+        scaled = self._scaled(f"{name}.intermediate.scale", layer.feed_forward_scale, value)
+        source = arithmetic.to_source(scaled)
         operator, attributes, below = ACTIVATIONS[self._encoder.activation]
         hidden = node(operator, arithmetic.multiply(f"{name}.intermediate", layer.intermediate, source), **attributes)
         change = arithmetic.multiply(f"{name}.output", layer.output, arithmetic.to_source(hidden, below))
+        self.taps += [scaled, hidden]
         return self._norm(f"{name}.output.norm", layer.output_norm, node("Add", change, value))
 
     def _attention(self, query: str, key: str, value: str) -> str:
