@@ -2,8 +2,8 @@
 
 A model of a known family is read from the export and written anew, in the operators that onnxruntime runs fastest on a CPU: no
 mask and no padding (one text at a time), layer normalization *not* fused with its residual (onnxruntime's
-SkipLayerNormalization takes ten times as long), and hardly any additions of biases. The export of any other model is kept, with
-its linear layers quantized in place.
+SkipLayerNormalization takes ten times as long), and hardly any additions of biases. The export of any other model is
+optimized by onnxruntime, and its linear layers are quantized in place.
 
 ``docs/fidelity.md`` says what the precisions mean, with measurements.
 """
@@ -23,6 +23,7 @@ from .encoder import Encoder
 from .encoder_writer import ACTIVATIONS, OUTPUT, EncoderWriter
 from .families import NotAnEncoderError, prove_equal, read_encoder
 from .in_place import quantize_in_place
+from .optimize import optimize
 from .sessions import open_session, run
 from .writer import save
 
@@ -46,7 +47,7 @@ def build_graph(
         prove_equal(fp32, EncoderWriter(encoder).write(), calibration)
     except NotAnEncoderError as error:
         say(f"  keeping the exported graph, which is slower than a rewritten one: {error}")
-        return _keep(model, precision, out)
+        return _keep(model, precision, calibration, fp32.parent, out)
     save(EncoderWriter(encoder, precision.arithmetic).write(), out)
     return GraphInfo(inputs=["input_ids"], outputs=[OUTPUT])
 
@@ -59,9 +60,12 @@ def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path
     return [np.concatenate([values[0] for values in tap]) for tap in zip(*runs, strict=True)]
 
 
-def _keep(model: onnx.ModelProto, precision: Precision, out: Path) -> GraphInfo:
+def _keep(
+    model: onnx.ModelProto, precision: Precision, texts: Sequence[Sequence[int]], scratch: Path, out: Path
+) -> GraphInfo:
+    optimize(model, scratch)
     if precision.quantizes_in_place:
-        quantize_in_place(model)
+        quantize_in_place(model, texts, scratch)
     save(model, out)
     return GraphInfo(
         inputs=[value.name for value in model.graph.input], outputs=[value.name for value in model.graph.output]

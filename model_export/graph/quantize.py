@@ -133,13 +133,18 @@ def multiply(
     return writer.node("MatMulIntegerToFloat", *inputs, *(["", bias] if bias else []), domain=CONTRIB)
 
 
+def product_error(inputs: np.ndarray, weight: np.ndarray) -> float:
+    """The sum of squares by which the product of ``inputs`` [tokens, in] and ``weight`` [in, out] changes in eight bits."""
+    steps = np.maximum(np.abs(inputs).max(1, keepdims=True), 1e-9) / (255 - MIDDLE)
+    columns, scales = quantize_columns(weight)
+    return float(np.square(np.rint(inputs / steps) * steps @ (columns * scales) - inputs @ weight).sum())
+
+
 class TokenQuantizer:
     """Writes the nodes that quantize values [1, tokens, width] with a scale for each token."""
 
-    def __init__(self, writer: Writer, axes_as_input: bool = True) -> None:
-        """``axes_as_input``: whether the graph's opset is 18 or later."""
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._axes_as_input = axes_as_input
         self._tokens = writer.node("Shape", "input_ids", start=1, end=2)
         self._zero_points: dict[int, str] = {}
 
@@ -163,9 +168,7 @@ class TokenQuantizer:
 
     def _largest(self, value: str) -> str:
         """The largest of each token's values: [1, tokens, 1]."""
-        if self._axes_as_input:
-            return self._writer.node("ReduceMax", value, self._writer.constant("last_axis", np.array([2])), keepdims=1)
-        return self._writer.node("ReduceMax", value, axes=[2], keepdims=1)
+        return self._writer.node("ReduceMax", value, self._writer.constant("last_axis", np.array([2])), keepdims=1)
 
     def _constant(self, name: str, value: float) -> str:
         return self._writer.constant(name, np.array(value, np.float32))

@@ -37,5 +37,6 @@ def run(
         "input_ids": input_ids,
         "attention_mask": np.ones_like(input_ids),
         "token_type_ids": np.zeros_like(input_ids),
+        "position_ids": np.arange(len(ids))[np.newaxis],
     }
     return session.run(outputs, {value.name: feeds[value.name] for value in session.get_inputs()})
