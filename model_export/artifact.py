@@ -21,7 +21,7 @@ ARTIFACTS = PROJECT / "build" / "model"
 LATEST = ARTIFACTS / "latest"
 """A link to the artifact that ``python -m model_export`` made or found last. Nothing else moves it."""
 
-RECIPE = 2
+RECIPE = 3
 """Raise it whenever the export gives other vectors or other files: it is part of every artifact's key."""
 
 TOOLS = (
@@ -97,7 +97,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .describe import describe
     from .graph.build import build_graph
     from .memory import measure_memory
-    from .originals import load_original
+    from .originals import compute, load_original
     from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
@@ -114,14 +114,16 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        expected, config = original.results(texts_of(description.task)), original.config
+        expected, config = compute(original, texts_of(description.task), checkpoint), original.config
         with step("exporting it to ONNX with Optimum"):
             body, head = original.export(Path(scratch))
         del original  # its weights take as much memory as the graphs
         with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            graph = build_graph(body, head, folder, precision, config, calibration)
+            graph = build_graph(
+                body, head, description.task in ("classify", "rerank"), folder, precision, config, calibration
+            )
     manifest = Manifest(
         format=FORMAT,
         key=name,

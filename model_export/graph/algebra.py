@@ -51,7 +51,8 @@ def smooth(encoder: Encoder, attentions: Sequence[np.ndarray], feed_forwards: Se
     """Even out the channels that enter attentions and feed-forward networks, and scale the weights behind them inversely.
 
     A few channels are many times as large as the others, and a token's largest magnitude decides its int8 scale, so the others
-    would have few of its steps (SmoothQuant, Xiao et al. 2023, https://arxiv.org/abs/2211.10438).
+    would have few of its steps (SmoothQuant, Xiao et al. 2023, https://arxiv.org/abs/2211.10438). Of the three readers of an
+    attention's input, values alone decide: errors of queries and keys hardly reach a vector.
 
     Args:
         attentions: for each layer, the largest magnitude of each channel [hidden] that enters its attention.
@@ -59,8 +60,8 @@ def smooth(encoder: Encoder, attentions: Sequence[np.ndarray], feed_forwards: Se
     """
 
     def smooth_layer(layer: Layer, attention: np.ndarray, feed_forward: np.ndarray) -> Layer:
-        attention = _balance(attention, [layer.query, layer.key, layer.value])
-        feed_forward = _balance(feed_forward, [layer.intermediate])
+        attention = balance(attention, layer.value.weight)
+        feed_forward = balance(feed_forward, layer.intermediate.weight)
         return replace(
             layer,
             attention_scale=1 / attention,
@@ -75,13 +76,37 @@ def smooth(encoder: Encoder, attentions: Sequence[np.ndarray], feed_forwards: Se
     return replace(encoder, layers=layers)
 
 
-def _balance(magnitude: np.ndarray, linears: list[Linear]) -> np.ndarray:
-    """Divisor of each channel [hidden]: its magnitude against that of the weights that read it (SmoothQuant, equation 4).
+def balance(magnitude: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Divisor of each channel [in]: its magnitude against that of the weights [in, out] that read it (SmoothQuant, equation 4).
 
     Scaled to a geometric mean of 1."""
-    weights = np.max([np.abs(linear.weight).max(1) for linear in linears], axis=0)
+    weights = np.abs(weight).max(1)
     scale = np.maximum(magnitude, 1e-5) ** SMOOTHING / np.maximum(weights, 1e-5) ** (1 - SMOOTHING)
     return (scale / np.exp(np.log(scale).mean())).astype(np.float32)
+
+
+def keep_inputs(encoder: Encoder, inputs: Sequence[np.ndarray]) -> Encoder:
+    """The same encoder, whose linear layers have their inputs for some texts (:attr:`Linear.inputs`).
+
+    Args:
+        inputs: of each layer's attention, attention output, intermediate layer and output in turn: float32 [tokens, in].
+    """
+
+    def keep(
+        layer: Layer, attention: np.ndarray, context: np.ndarray, feed_forward: np.ndarray, hidden: np.ndarray
+    ) -> Layer:
+        return replace(
+            layer,
+            query=replace(layer.query, inputs=attention),
+            key=replace(layer.key, inputs=attention),
+            value=replace(layer.value, inputs=attention),
+            attention_output=replace(layer.attention_output, inputs=context),
+            intermediate=replace(layer.intermediate, inputs=feed_forward),
+            output=replace(layer.output, inputs=hidden),
+        )
+
+    layers = [keep(layer, *inputs[4 * index : 4 * index + 4]) for index, layer in enumerate(encoder.layers)]
+    return replace(encoder, layers=layers)
 
 
 def _scale_rows(linear: Linear, scale: np.ndarray) -> Linear:

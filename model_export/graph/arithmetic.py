@@ -14,8 +14,8 @@ Source = str | Quantized
 """The input of a linear layer: the name of a float32 value of the graph, or a quantized one."""
 
 Activations = Callable[[Encoder], Sequence[np.ndarray]]
-"""Runs an encoder on calibration texts. Returns the inputs of each attention and each feed-forward network in turn, for all
-tokens of the texts: float32 [tokens, hidden]."""
+"""Runs an encoder on calibration texts. Returns the inputs of its linear layers in turn, for all tokens of the texts: of each
+layer's attention, attention output, intermediate layer and output, float32 [tokens, in]."""
 
 
 class Arithmetic:

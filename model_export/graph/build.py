@@ -2,8 +2,8 @@
 
 A model of a known family is read from the export and written anew, in the operators that onnxruntime runs fastest on a CPU: no
 mask and no padding (one text at a time), layer normalization *not* fused with its residual (onnxruntime's
-SkipLayerNormalization takes ten times as long), and hardly any additions of biases. The export of any other model is kept, with
-its linear layers quantized in place.
+SkipLayerNormalization takes ten times as long), and hardly any additions of biases. The export of any other model is
+optimized by onnxruntime, and its linear layers are quantized in place.
 
 ``docs/fidelity.md`` says what the precisions mean, with measurements.
 """
@@ -24,6 +24,7 @@ from .encoder_writer import ACTIVATIONS, OUTPUT, EncoderWriter
 from .families import NotAnEncoderError, prove_equal, read_encoder
 from .head import attach_head
 from .in_place import quantize_in_place
+from .optimize import optimize
 from .sessions import open_session, run
 from .writer import save
 
@@ -31,6 +32,7 @@ from .writer import save
 def build_graph(
     fp32: Path,
     head: Path | None,
+    pairs: bool,
     out: Path,
     precision: Precision,
     config: dict[str, Any],
@@ -41,20 +43,22 @@ def build_graph(
     Args:
         fp32: Optimum's export of the body; its folder is used for scratch files.
         head: export of what follows the token vectors, if anything does.
+        pairs: whether the model reads pairs of texts.
         config: the checkpoint's ``config.json``.
         calibration: token ids of some texts, special tokens included, to measure activations on.
     """
     model = onnx.load(fp32)
     try:
-        encoder = read_encoder(model, OUTPUT, config)
+        encoder = read_encoder(model, OUTPUT, config, pairs)
         if encoder.activation not in ACTIVATIONS:
             raise NotAnEncoderError(f"its activation is {encoder.activation!r}")
         encoder = precision.prepare(encoder, lambda encoder: _activations(encoder, calibration, fp32.parent))
         prove_equal(fp32, EncoderWriter(encoder).write(), calibration)
     except NotAnEncoderError as error:
         say(f"  keeping the exported graph, which is slower than a rewritten one: {error}")
+        optimize(model, fp32.parent)
         if precision.quantizes_in_place:
-            quantize_in_place(model)
+            quantize_in_place(model, calibration, fp32.parent)
     else:
         model = EncoderWriter(encoder, precision.arithmetic).write()
     if head is not None:
@@ -65,7 +69,7 @@ def build_graph(
 
 
 def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path) -> list[np.ndarray]:
-    """The inputs of each attention and each feed-forward network in turn, for all tokens: float32 [tokens, hidden]."""
+    """As :data:`.arithmetic.Activations`."""
     writer = EncoderWriter(encoder)
     session = open_session(writer.write(tapped=True), scratch)
     runs = [run(session, ids, writer.taps) for ids in texts]

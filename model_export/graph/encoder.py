@@ -13,6 +13,8 @@ class Linear:
     """float32 [in, out]."""
     bias: np.ndarray | None
     """float32 [out]; None for a layer without a bias."""
+    inputs: np.ndarray | None = None
+    """float32 [tokens, in]: its inputs for some texts, by which its weights can be rounded."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,5 @@ class Encoder:
     heads: int
     activation: str
     """As ``hidden_act`` in the checkpoint's ``config.json``."""
+    types: np.ndarray | None = None
+    """float32 [types, hidden]: added to a token of each type, less what type 0 adds; None for a model that reads no pairs of texts."""

@@ -10,6 +10,7 @@ from .quantize import CONTRIB
 from .writer import Writer
 
 OUTPUT = "token_vectors"
+TOKEN_TYPES = "token_type_ids"
 OPSETS = [helper.make_opsetid("", 23), helper.make_opsetid(CONTRIB, 1)]
 
 ACTIVATIONS = {
@@ -26,12 +27,13 @@ longer models take the operator that computes them piece by piece."""
 
 
 class EncoderWriter:
-    """Writes an encoder as a graph from ``input_ids`` [1, tokens] to token vectors [1, tokens, hidden]."""
+    """Writes an encoder as a graph from ``input_ids`` [1, tokens], and ``token_type_ids`` if it reads pairs of texts, to token vectors
+    [1, tokens, hidden]."""
 
     def __init__(self, encoder: Encoder, arithmetic: type[Arithmetic] = Arithmetic) -> None:
         """``arithmetic``: that of a precision; by default fp32."""
         self.taps: list[str] = []
-        """Names of the values that enter attentions and feed-forward networks, in order."""
+        """Names of the inputs of linear layers, in order: four a layer."""
         self._encoder = encoder
         self._width = encoder.words.shape[1]
         self._writer = Writer()
@@ -43,10 +45,11 @@ class EncoderWriter:
         for index, layer in enumerate(self._encoder.layers):
             value = self._layer(f"layer{index}", layer, value)
         self._writer.nodes[-1].output[0] = OUTPUT
-        shape = [1, "tokens", self._width]
-        names = [OUTPUT, *(self.taps if tapped else [])]
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names]
-        inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])]
+        outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, "tokens", self._width])]
+        if tapped:
+            outputs += [helper.make_tensor_value_info(tap, TensorProto.FLOAT, [1, "tokens", None]) for tap in self.taps]
+        names = ["input_ids"] if self._encoder.types is None else ["input_ids", TOKEN_TYPES]
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [1, "tokens"]) for name in names]
         weights = list(self._writer.constants.values())
         graph = helper.make_graph(self._writer.nodes, "encoder", inputs, outputs, weights)
         return helper.make_model(graph, opset_imports=OPSETS, ir_version=11, producer_name="model_export")
@@ -57,23 +60,28 @@ class EncoderWriter:
         zero = constant("zero", np.array([0]))
         count = node("Shape", "input_ids", start=1, end=2)
         positions = node("Slice", constant("positions", encoder.positions), zero, count, zero)
-        return self._norm("norm", encoder.norm, node("Add", words, positions))
+        total = node("Add", words, positions)
+        if encoder.types is not None:
+            total = node("Add", total, node("Gather", constant("types", encoder.types), TOKEN_TYPES))
+        return self._norm("norm", encoder.norm, total)
 
     def _layer(self, name: str, layer: Layer, value: str) -> str:
         node, arithmetic = self._writer.node, self._arithmetic
-        self.taps.append(value)
-        source = arithmetic.to_source(self._scaled(f"{name}.attention.scale", layer.attention_scale, value))
+        scaled = self._scaled(f"{name}.attention.scale", layer.attention_scale, value)
+        source = arithmetic.to_source(scaled)
         query, key, values = (
             arithmetic.multiply(f"{name}.{part}", getattr(layer, part), source) for part in ("query", "key", "value")
         )
-        context = arithmetic.context_to_source(self._attention(query, key, values))
-        change = arithmetic.multiply(f"{name}.attention", layer.attention_output, context)
+        context = self._attention(query, key, values)
+        change = arithmetic.multiply(f"{name}.attention", layer.attention_output, arithmetic.context_to_source(context))
         value = self._norm(f"{name}.attention.norm", layer.attention_norm, node("Add", change, value))
-        self.taps.append(value)
-        source = arithmetic.to_source(self._scaled(f"{name}.intermediate.scale", layer.feed_forward_scale, value))
+        self.taps += [scaled, context]
+        scaled = self._scaled(f"{name}.intermediate.scale", layer.feed_forward_scale, value)
+        source = arithmetic.to_source(scaled)
         operator, attributes, below = ACTIVATIONS[self._encoder.activation]
         hidden = node(operator, arithmetic.multiply(f"{name}.intermediate", layer.intermediate, source), **attributes)
         change = arithmetic.multiply(f"{name}.output", layer.output, arithmetic.to_source(hidden, below))
+        self.taps += [scaled, hidden]
         return self._norm(f"{name}.output.norm", layer.output_norm, node("Add", change, value))
 
     def _attention(self, query: str, key: str, value: str) -> str:

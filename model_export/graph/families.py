@@ -15,6 +15,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from .encoder import Encoder, Layer, Linear, Norm
+from .encoder_writer import TOKEN_TYPES
 from .sessions import open_graph, open_session, run
 
 PROOF_TEXTS = 4
@@ -29,8 +30,8 @@ class NotAnEncoderError(Exception):
     """The graph does not belong to a known family; the message says where it differs."""
 
 
-def read_encoder(model: onnx.ModelProto, output: str, config: dict[str, Any]) -> Encoder:
-    """Read the encoder whose token vectors are the value ``output`` of ``model``.
+def read_encoder(model: onnx.ModelProto, output: str, config: dict[str, Any], pairs: bool = False) -> Encoder:
+    """Read the encoder whose token vectors are the value ``output`` of ``model``, with its token types if it reads ``pairs`` of texts.
 
     Raises:
         NotAnEncoderError: the graph does not have the shape of an encoder.
@@ -51,7 +52,9 @@ def read_encoder(model: onnx.ModelProto, output: str, config: dict[str, Any]) ->
     if not layers:
         raise NotAnEncoderError(f"the last layer normalization ({value}) does not follow a feed-forward network")
     words = graph.word_table()
-    return Encoder(words, _read_positions(graph, total, words, config), norm, layers, heads, activation)
+    positions = _read_positions(graph, total, words, config)
+    types = _read_types(graph, total, config) if pairs else None
+    return Encoder(words, positions, norm, layers, heads, activation, types)
 
 
 def prove_equal(export: Path, rewritten: onnx.ModelProto, texts: Sequence[Sequence[int]]) -> None:
@@ -65,9 +68,11 @@ def prove_equal(export: Path, rewritten: onnx.ModelProto, texts: Sequence[Sequen
         NotAnEncoderError: their token vectors differ by more than :data:`PROOF_TOLERANCE`.
     """
     original, ours = open_graph(export), open_session(rewritten, export.parent)
+    has_types = TOKEN_TYPES in [value.name for value in ours.get_inputs()]
     for ids in texts[:PROOF_TEXTS]:
-        expected = run(original, ids)[0]
-        difference = np.abs(run(ours, ids)[0] - expected).max()
+        types = [int(has_types and at > len(ids) // 2) for at in range(len(ids))]
+        expected = run(original, ids, types=types)[0]
+        difference = np.abs(run(ours, ids, types=types)[0] - expected).max()
         if not difference <= PROOF_TOLERANCE * np.abs(expected).max():
             raise NotAnEncoderError(f"rewritten, it would give other vectors (by {difference:.3g})")
 
@@ -115,6 +120,16 @@ def _read_positions(graph: "_Graph", total: str, words: np.ndarray, config: dict
     length = _count_positions(graph, total, token, rows)
     [sums] = run(graph.part([total], TensorProto.FLOAT, rows), [token] * length)
     return sums[0] - words[token]
+
+
+def _read_types(graph: "_Graph", total: str, config: dict[str, Any]) -> np.ndarray | None:
+    """As :attr:`Encoder.types`; None if the model has one type or takes none."""
+    count = config.get("type_vocab_size") or 1
+    session = graph.part([total], TensorProto.FLOAT, {graph.word_table_name: 2})
+    if count < 2 or TOKEN_TYPES not in [value.name for value in session.get_inputs()]:
+        return None
+    sums = [run(session, [1], types=[kind])[0][0, 0] for kind in range(count)]
+    return np.stack(sums) - sums[0]
 
 
 def _count_positions(graph: "_Graph", total: str, token: int, rows: dict[str, int]) -> int:

@@ -26,6 +26,9 @@ both large: limiting their sum leaves steps that are a third finer."""
 
 WEIGHT_LIMIT = 127
 
+ROWS = 64
+"""Rows that are rounded before their errors are passed on to all others in one product; an even number."""
+
 TABLE_LIMIT = 127
 """A table is only looked up, never multiplied in integers: it may use all 8 bits."""
 
@@ -49,15 +52,44 @@ class Quantized(NamedTuple):
     """True if each token has a scale; False if one scale holds for all tokens."""
 
 
-def quantize_columns(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``weight`` [in, out] as int8 [in, out] and a float32 scale for each of its columns [out]."""
+def quantize_columns(weight: np.ndarray, inputs: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """``weight`` [in, out] as int8 [in, out] and a float32 scale for each of its columns [out].
+
+    Args:
+        inputs: float32 [tokens, in] of calibration texts. With them, weights are rounded so that their errors make up for each
+            other in the product (:func:`_round_for`); without, each to the nearest step.
+    """
     magnitude = np.abs(weight)
     pairs = magnitude[0::2].copy()
     pairs[: len(weight) // 2] += magnitude[1::2]
     # Rounding can add a half to each of the two.
     scale = np.maximum(pairs.max(0) / (PAIR_LIMIT - 1), magnitude.max(0) / WEIGHT_LIMIT)
     scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    return np.rint(weight / scale).astype(np.int8), scale
+    steps = weight / scale
+    return (np.rint(steps) if inputs is None else _round_for(inputs, steps)).astype(np.int8), scale
+
+
+def _round_for(inputs: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Round ``steps`` [in, out] one row after the other; the rows that follow make up for the error of each.
+
+    GPTQ (Frantar et al. 2022, https://arxiv.org/abs/2210.17323, algorithm 1), which minimizes the square of ``inputs @ error``. Its
+    damping is as large as a channel's mean square: there are fewer calibration tokens than a layer has inputs.
+    """
+    hessian = inputs.T.astype(np.float64) @ inputs / len(inputs)
+    hessian[np.diag_indices_from(hessian)] += max(np.trace(hessian) / len(hessian), 1e-9)
+    factors = np.linalg.cholesky(np.linalg.inv(hessian)).T.astype(np.float32)
+    steps, rounded = steps.astype(np.float32), np.zeros_like(steps)
+    for start in range(0, len(steps), ROWS):
+        block = slice(start, start + ROWS)
+        errors = np.zeros_like(steps[block])
+        for row, error in enumerate(errors, start):
+            # The first of a pair may take all of PAIR_LIMIT but WEIGHT_LIMIT, the second what the first has left.
+            limit = WEIGHT_LIMIT if row % 2 == 0 else np.minimum(WEIGHT_LIMIT, PAIR_LIMIT - np.abs(rounded[row - 1]))
+            rounded[row] = np.clip(np.rint(steps[row]), -limit, limit)
+            error[:] = (steps[row] - rounded[row]) / factors[row, row]
+            steps[row + 1 : block.stop] -= np.outer(factors[row, row + 1 : block.stop], error)
+        steps[block.stop :] -= factors[block, block.stop :].T @ errors
+    return rounded
 
 
 def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,12 +111,20 @@ def quantize_text(writer: Writer, value: str) -> Quantized:
     return Quantized(*writer.node_outputs("DynamicQuantizeLinear", 3, value), per_token=False)
 
 
-def multiply(writer: Writer, name: str, weight: np.ndarray, source: Quantized, bias: str = "") -> str:
+def multiply(
+    writer: Writer,
+    name: str,
+    weight: np.ndarray,
+    source: Quantized,
+    bias: str = "",
+    inputs: np.ndarray | None = None,
+) -> str:
     """``source`` times an int8 copy of ``weight`` [in, out], plus ``bias`` if it is given: float32 [..., out].
 
-    ``name``: that of the int8 weight in the graph. ``bias``: name of a value of the graph [out].
+    ``name``: that of the int8 weight in the graph. ``bias``: name of a value of the graph [out]. ``inputs``: as for
+    :func:`quantize_columns`.
     """
-    weights, scales = quantize_columns(weight)
+    weights, scales = quantize_columns(weight, inputs)
     weights, scales = writer.constant(name, weights), writer.constant(f"{name}.scale", scales)
     inputs = [source.values, weights, source.scale, scales, source.zero_point]
     if bias and source.per_token:
@@ -93,13 +133,18 @@ def multiply(writer: Writer, name: str, weight: np.ndarray, source: Quantized, b
     return writer.node("MatMulIntegerToFloat", *inputs, *(["", bias] if bias else []), domain=CONTRIB)
 
 
+def product_error(inputs: np.ndarray, weight: np.ndarray) -> float:
+    """The sum of squares by which the product of ``inputs`` [tokens, in] and ``weight`` [in, out] changes in eight bits."""
+    steps = np.maximum(np.abs(inputs).max(1, keepdims=True), 1e-9) / (255 - MIDDLE)
+    columns, scales = quantize_columns(weight)
+    return float(np.square(np.rint(inputs / steps) * steps @ (columns * scales) - inputs @ weight).sum())
+
+
 class TokenQuantizer:
     """Writes the nodes that quantize values [1, tokens, width] with a scale for each token."""
 
-    def __init__(self, writer: Writer, axes_as_input: bool = True) -> None:
-        """``axes_as_input``: whether the graph's opset is 18 or later."""
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._axes_as_input = axes_as_input
         self._tokens = writer.node("Shape", "input_ids", start=1, end=2)
         self._zero_points: dict[int, str] = {}
 
@@ -123,9 +168,7 @@ class TokenQuantizer:
 
     def _largest(self, value: str) -> str:
         """The largest of each token's values: [1, tokens, 1]."""
-        if self._axes_as_input:
-            return self._writer.node("ReduceMax", value, self._writer.constant("last_axis", np.array([2])), keepdims=1)
-        return self._writer.node("ReduceMax", value, axes=[2], keepdims=1)
+        return self._writer.node("ReduceMax", value, self._writer.constant("last_axis", np.array([2])), keepdims=1)
 
     def _constant(self, name: str, value: float) -> str:
         return self._writer.constant(name, np.array(value, np.float32))

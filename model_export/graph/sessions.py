@@ -29,13 +29,17 @@ def open_graph(source: Path | bytes) -> onnxruntime.InferenceSession:
 
 
 def run(
-    session: onnxruntime.InferenceSession, ids: Sequence[int], outputs: Sequence[str] | None = None
+    session: onnxruntime.InferenceSession,
+    ids: Sequence[int],
+    outputs: Sequence[str] | None = None,
+    types: Sequence[int] | None = None,
 ) -> list[np.ndarray]:
-    """All outputs of a graph, or those named, for one text with the tokens ``ids``: no padding, token type 0."""
+    """All outputs of a graph, or those named, for one text with the tokens ``ids``, without padding. ``types``: 0 by default."""
     input_ids = np.array([ids], np.int64)
     feeds = {
         "input_ids": input_ids,
         "attention_mask": np.ones_like(input_ids),
-        "token_type_ids": np.zeros_like(input_ids),
+        "token_type_ids": np.zeros_like(input_ids) if types is None else np.array([types], np.int64),
+        "position_ids": np.arange(len(ids))[np.newaxis],
     }
     return session.run(outputs, {value.name: feeds[value.name] for value in session.get_inputs()})

@@ -46,7 +46,7 @@ def save(model: onnx.ModelProto, folder: Path) -> None:
     The word table comes first, and the weights that every text needs come last: the kernel reads on behind the pages that are
     used, and behind the end of the file there is nothing to read. ``model`` loses its weights.
     """
-    tensors = [tensor for tensor in model.graph.initializer if _to_bytes(tensor) >= EXTERNAL_BYTES]
+    tensors = [tensor for tensor in model.graph.initializer if to_bytes(tensor) >= EXTERNAL_BYTES]
     with (folder / "model.bin").open("wb") as file:
         for tensor in sorted(tensors, key=lambda tensor: -len(tensor.raw_data)):
             data = tensor.raw_data
@@ -59,7 +59,7 @@ def save(model: onnx.ModelProto, folder: Path) -> None:
     (folder / "model.onnx").write_bytes(model.SerializeToString())
 
 
-def _to_bytes(tensor: TensorProto) -> int:
+def to_bytes(tensor: TensorProto) -> int:
     """Size of ``tensor`` in bytes. Moves its values to ``raw_data``."""
     if not tensor.raw_data and tensor.data_type != TensorProto.STRING:
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))

@@ -7,13 +7,13 @@ task is a module here and a line in :data:`ORIGINALS`.
 from ..checkpoint import Checkpoint
 from ..describe import Description
 from .embedder import Embedder
-from .original import Original
+from .original import Original, compute
 from .scorer import Scorer
 from .sparse import SparseEmbedder
 from .static import StaticEmbedder
 from .token_embedder import TokenEmbedder
 
-__all__ = ["ORIGINALS", "Original", "load_original"]
+__all__ = ["ORIGINALS", "Original", "compute", "load_original"]
 
 ORIGINALS: dict[str, type[Original]] = {
     "embed": Embedder,

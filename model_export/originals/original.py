@@ -79,6 +79,18 @@ def load(kind: Callable, folder: Path, **options: Any):
         raise CheckpointError(f"{folder}: its weights cannot be loaded ({error})") from error
 
 
+def compute(original: Original, texts: Texts, checkpoint: Checkpoint) -> Sequence[np.ndarray]:
+    """The results of ``original`` for ``texts``.
+
+    Raises:
+        CheckpointError: its class fails, as when its tokenizer gives what it does not take.
+    """
+    try:
+        return original.results(texts)
+    except Exception as error:  # transformers and torch raise whatever their parts raise
+        raise CheckpointError(f"{checkpoint.folder}: sentence-transformers cannot compute with it ({error})") from error
+
+
 def head_of(model: "PreTrainedModel", finish: Callable[["torch.Tensor"], "torch.Tensor"]) -> "torch.nn.Module":
     """All of ``model`` behind its body, as a module from token vectors to ``finish`` of its logits. ``model`` loses its body."""
     import torch

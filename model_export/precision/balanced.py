@@ -1,8 +1,8 @@
-"""``balanced``: int8, with a scale for each token, channels centred and smoothed, and the same bits on every x86 CPU."""
+"""``balanced``: int8, with a scale for each token, channels centred and smoothed, weights rounded for real inputs, and the same bits on every x86 CPU."""
 
 import numpy as np
 
-from ..graph.algebra import fold_biases, smooth
+from ..graph.algebra import fold_biases, keep_inputs, smooth
 from ..graph.arithmetic import Activations, Precision
 from ..graph.encoder import Encoder
 from ..graph.quantize import CONTRIB, Quantized, TokenQuantizer, quantize_text
@@ -44,9 +44,10 @@ class TokenArithmetic(TextArithmetic):
 
 def _prepare(encoder: Encoder, activations: Activations) -> Encoder:
     means = [values.mean(0) for values in activations(encoder)]
-    encoder = fold_biases(encoder, means[0::2])
+    encoder = fold_biases(encoder, means[0::4])
     largest = [np.abs(values).max(0) for values in activations(encoder)]
-    return smooth(encoder, largest[0::2], largest[1::2])
+    encoder = smooth(encoder, largest[0::4], largest[2::4])
+    return keep_inputs(encoder, activations(encoder))
 
 
 BALANCED = Precision(

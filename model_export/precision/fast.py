@@ -19,7 +19,7 @@ class TextArithmetic(Arithmetic):
 
     def multiply(self, name: str, linear: Linear, source: Quantized) -> str:
         bias = "" if linear.bias is None else self.writer.constant(f"{name}.bias", linear.bias)
-        return multiply(self.writer, f"{name}.weight", linear.weight, source, bias)
+        return multiply(self.writer, f"{name}.weight", linear.weight, source, bias, linear.inputs)
 
 
 FAST = Precision("fast", threshold=0.97, score_threshold=0.15, arithmetic=TextArithmetic, quantizes_in_place=True)

@@ -20,17 +20,25 @@ def family(name: str):
     return register
 
 
-def save(folder: Path, minilm: Path, kind: str, config: str, **options) -> None:
+def save(folder: Path, minilm: Path, kind: str, config: str, types: bool = True, **options) -> None:
     """Write a checkpoint of transformers' class ``kind`` with MiniLM's tokenizer.
 
     All weights are random, biases and norms too, so that a part that is left out shows; and a classifier's are large, so that scores
-    differ from text to text.
+    differ from text to text. ``types``: whether the tokenizer gives token types, as of a model that has two.
     """
     import torch
     import transformers
 
     torch.manual_seed(0)
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
+    if not types:
+        tokens = {name: getattr(tokenizer, f"{name}_token") for name in ("unk", "sep", "pad", "cls", "mask")}
+        tokenizer = transformers.PreTrainedTokenizerFast(
+            tokenizer_file=str(minilm / "tokenizer.json"),
+            model_input_names=["input_ids", "attention_mask"],
+            model_max_length=128,
+            **{f"{name}_token": token for name, token in tokens.items()},
+        )
     options = {"vocab_size": len(tokenizer), "max_position_embeddings": 128, "pad_token_id": 0, **options}
     model = getattr(transformers, kind)(getattr(transformers, config)(**options))
     with torch.no_grad():
@@ -56,17 +64,23 @@ def scorer(name: str, kind: str, config: str, labels: int, **options) -> None:
 
 scorer("reranker-bert", "BertForSequenceClassification", "BertConfig", 1)
 scorer("reranker-electra", "ElectraForSequenceClassification", "ElectraConfig", 1, embedding_size=64)
-scorer("reranker-mpnet", "MPNetForSequenceClassification", "MPNetConfig", 1, pad_token_id=1)
+scorer("reranker-mpnet", "MPNetForSequenceClassification", "MPNetConfig", 1, types=False, pad_token_id=1)
 scorer(
     "reranker-modernbert",
     "ModernBertForSequenceClassification",
     "ModernBertConfig",
     1,
+    types=False,
     cls_token_id=101,
     sep_token_id=102,
 )
 scorer(
-    "reranker-xlm-roberta", "XLMRobertaForSequenceClassification", "XLMRobertaConfig", 1, max_position_embeddings=130
+    "reranker-xlm-roberta",
+    "XLMRobertaForSequenceClassification",
+    "XLMRobertaConfig",
+    1,
+    max_position_embeddings=130,
+    types=False,
 )
 scorer("classifier-bert", "BertForSequenceClassification", "BertConfig", 3)
 scorer(
@@ -83,7 +97,7 @@ scorer("classifier-deberta", "DebertaV2ForSequenceClassification", "DebertaV2Con
 @family("classifier-distilbert")
 def _distilbert(folder: Path, minilm: Path, scratch: Path) -> None:
     size = {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 128}
-    save(folder, minilm, "DistilBertForSequenceClassification", "DistilBertConfig", num_labels=2, **size)
+    save(folder, minilm, "DistilBertForSequenceClassification", "DistilBertConfig", num_labels=2, types=False, **size)
 
 
 @family("splade")
