@@ -64,9 +64,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         reserved = OUTPUT_COLUMNS if self.id is not None else OUTPUT_COLUMNS[1:]
         wrong = [name for name in self.copy if name in reserved]
         if wrong:
-            raise ValueError(
-                f"the output has a column {wrong[0]!r} already, so that no column of this name can be copied"
-            )
+            raise ValueError(f"the output already has a column {wrong[0]!r}, so no column of this name can be copied")
         if len(set(self.copy)) < len(self.copy):
             raise ValueError(f"a column can be copied only once. Given: {', '.join(self.copy)}")
         if self.precision == "int8" and not self.normalize:

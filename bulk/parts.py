@@ -38,13 +38,20 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartWriter:
-    """Writes rows to a part, in row groups; the first rows decide on the types of the columns."""
+    """Writes rows to a part, in row groups; the first rows decide on the types of the columns. A context manager."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._writer: pq.ParquetWriter | None = None
         self._batches: list[pa.RecordBatch] = []
         self._waiting = 0
+
+    def __enter__(self) -> "PartWriter":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add rows.
@@ -62,7 +69,7 @@ class PartWriter:
         if self._waiting >= ROW_GROUP:
             self._write()
 
-    def close(self, maker: dict, counts: Counts) -> None:
+    def finish(self, maker: dict, counts: Counts) -> None:
         """End the file with what made it, and its counts."""
         self._write()
         self._writer.add_key_value_metadata({METADATA: msgspec.json.encode({"made_by": maker, "counts": counts})})

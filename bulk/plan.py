@@ -180,7 +180,7 @@ def _compare(corpus: Corpus, ledger: Ledger) -> tuple[list[Split], list[Object],
     if changed:
         names = ", ".join(list(changed)[:NAMED]) + ", …" * (len(changed) > NAMED)
         raise InputError(
-            f"{corpus.job.input}: {len(changed)} objects changed after rows of them were embedded: {names}; "
+            f"{corpus.job.input}: objects changed after rows of them were embedded: {names}; "
             "write to another output, or give the changed objects other names and put the old ones back"
         )
     if corpus.job.limit is not None and ledger.splits:

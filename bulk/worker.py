@@ -41,8 +41,7 @@ def embed_split(split: Split, job: Job, service: Service, on_rows: Callable[[int
         return read_counts(output, key, done.size)
     storage, _ = open_input(job.input)
     counts, errors = Counts(), []
-    with TemporaryFile() as file:
-        writer = PartWriter(file)
+    with TemporaryFile() as file, PartWriter(file) as writer:
         for source, rows in read_pieces(storage, split.pieces, job):
             embedded = embed_texts(rows.texts, job, service)
             writer.add(_batch(source, rows, embedded, job))
@@ -57,7 +56,7 @@ def embed_split(split: Split, job: Job, service: Service, on_rows: Callable[[int
         counts += Counts(seconds=round(perf_counter() - start, 3))
         manifest = service.manifest
         maker = {"job": identity, "model": manifest.model.id, "revision": manifest.model.revision}
-        writer.close(maker | {"artifact": manifest.key}, counts)
+        writer.finish(maker | {"artifact": manifest.key}, counts)
         file.seek(0)
         # The part comes last: whoever sees it can rely on the errors.
         if errors:

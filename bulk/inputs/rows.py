@@ -46,8 +46,9 @@ def output_columns(job: Job) -> dict[str, str]:
 
 def make_batch(arrays: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
     """A batch of ``rows`` rows, also without columns."""
-    names = pa.StructArray.from_arrays(list(arrays.values()), list(arrays)) if arrays else pa.array([{}] * rows)
-    return pa.RecordBatch.from_struct_array(names)
+    if not arrays:
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+    return pa.RecordBatch.from_pydict(arrays)
 
 
 def check_text(value: object, job: Job) -> str | Problem:
