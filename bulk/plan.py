@@ -274,4 +274,4 @@ def _estimate(corpus: Corpus, rates: Rates, pieces: list[Piece]) -> Estimate:
 def _place(output: Storage, key: str) -> dict[str, str]:
     if isinstance(output, Bucket):
         return {"bucket": output.bucket, "key": output.prefix + key}
-    return {"path": f"{output.url}/{key}"}
+    return {"path": output.url + key}

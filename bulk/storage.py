@@ -38,6 +38,7 @@ class Storage(ABC):
     """A prefix of a bucket, or a folder."""
 
     url: str
+    """Ends with a slash."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[Object]:
@@ -137,7 +138,7 @@ class Folder(Storage):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = str(folder)
+        self.url = f"{folder}/"
 
     def list(self, prefix: str = "") -> Iterator[Object]:
         start = self.folder / prefix.rpartition("/")[0]
