@@ -102,81 +102,101 @@ def _memory(group: int) -> float:
     return total / 1024
 
 
-def compare(texts: list[str], ids: list[str], artifact: Path, workers: int, folder: Path) -> tuple[dict, np.ndarray]:
-    """Run both sides. Returns the measurements, and the vectors in the order of ``texts``.
-
-    Raises:
-        AssertionError: rows are lost or twice, or a vector differs from the bare engine's.
-    """
+def run_in_turns(texts: list[str], ids: list[str], artifact: Path, workers: int, folder: Path) -> tuple[Side, Side]:
+    """Embed ``texts`` by both sides: the job's into ``folder / "output"``, the engine's into ``folder / "vectors"``."""
     (folder / "texts.json").write_text(json.dumps(texts))
     lines = [json.dumps({"id": name, "text": text}) + "\n" for name, text in zip(ids, texts, strict=True)]
     (folder / "texts.jsonl").write_text("".join(lines))
     job = Side("job", artifact, workers, folder / "texts.jsonl", folder / "output")
     engine = Side("engine", artifact, workers, folder / "texts.json", folder / "vectors")
-    waiting = [job, engine]
-    while waiting:
-        waiting = [side for side in waiting if not side.run(TURN_SECONDS)]
+    working = [job, engine]
+    while working:
+        working = [side for side in working if not side.run(TURN_SECONDS)]
         print(f"· turns of {job.seconds:.0f} s and {engine.seconds:.0f} s", file=sys.stderr)
-    bare = np.empty((len(texts), np.load(folder / "vectors" / "0.npy").shape[1]), np.float32)
-    for number in range(workers):
-        bare[number::workers] = np.load(folder / "vectors" / f"{number}.npy")
+    return job, engine
+
+
+def read_vectors(ids: list[str], workers: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of both sides in the order of ``ids``: float32 [texts, dimensions].
+
+    Raises:
+        AssertionError: rows of the job are lost or twice.
+    """
+    shares = [np.load(folder / "vectors" / f"{number}.npy") for number in range(workers)]
+    engine = np.empty((len(ids), shares[0].shape[1]), np.float32)
+    for number, share in enumerate(shares):
+        engine[number::workers] = share
     table = pq.read_table(folder / "output" / "data")
-    assert sorted(table["id"].to_pylist()) == sorted(ids)
+    found = table["id"].to_pylist()
+    assert sorted(found) == sorted(ids)
     places = {name: place for place, name in enumerate(ids)}
-    order = [places[name] for name in table["id"].to_pylist()]
-    vectors = np.empty_like(bare)
-    vectors[order] = table["vector"].combine_chunks().flatten().to_numpy().reshape(bare.shape)
+    job = np.empty_like(engine)
+    job[[places[name] for name in found]] = table["vector"].combine_chunks().flatten().to_numpy().reshape(engine.shape)
+    return job, engine
+
+
+def measure(texts: list[str], words: list[str], ids: list[str], artifact: Path) -> dict:
+    """Run both sides and compare them.
+
+    Raises:
+        AssertionError: rows of the job are lost or twice, or a vector differs from the engine's.
+    """
+    workers = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="bulk-") as name:
+        folder = Path(name)
+        job, engine = run_in_turns(texts, ids, artifact, workers, folder)
+        vectors, bare = read_vectors(ids, workers, folder)
+        done = json.loads((folder / "output" / "_SUCCESS").read_text())
+        size = sum(path.stat().st_size for path in (folder / "output" / "data").iterdir())
     assert np.array_equal(vectors, bare)
-    done = json.loads((folder / "output" / "_SUCCESS").read_text())
-    middle = [mb for _, mb in job.memory[len(job.memory) // 4 : len(job.memory) // 2]]
+    queries = embed_queries(words[:QUERIES], artifact)
     return {
         "texts": len(texts),
         "tokens": done["total"]["tokens"],
         "parts": done["parts"],
+        "output_mb": round(size / 2**20, 1),
         "workers": workers,
         "rows_per_second": round(len(texts) / job.seconds, 1),
         "engine_rows_per_second": round(len(texts) / engine.seconds, 1),
         "share": round(engine.seconds / job.seconds, 3),
-        "memory_mb": {
-            "second quarter": max(middle, default=0),
-            "last quarter": max((mb for _, mb in job.memory[-len(middle) :]), default=0),
-        },
-        "output_mb": round(sum(path.stat().st_size for path in (folder / "output").rglob("*.parquet")) / 2**20, 1),
-    }, vectors
+        "memory_mb": [
+            round(max((mb for seconds, mb in job.memory if int(4 * seconds / job.seconds) == quarter), default=0))
+            for quarter in range(4)
+        ],
+        "queries": len(queries),
+        "top_1": top_1(words, queries, vectors),
+        "engine_top_1": top_1(words, queries, bare),
+    }
 
 
-def top_1(words: list[str], vectors: np.ndarray, artifact: Path) -> dict:
-    """How often the gloss nearest to a word, as a query, is a gloss of that word: with the job's vectors, and with those that one
-    call of the service for each text returns."""
+def embed_queries(words: list[str], artifact: Path) -> np.ndarray:
+    """The vectors of ``words`` as queries, by one call of the service for each: float32 [words, dimensions]."""
     service = Service(Engine.load(artifact, threads=1))
-    queries = np.concatenate(
-        [
-            service.embed(service.encode([word], EncodeOptions(prompt_name="query")), EmbedOptions())[0]
-            for word in words[:QUERIES]
-        ]
-    )
+    encoded = [service.encode([word], EncodeOptions(prompt_name="query")) for word in words]
+    return np.concatenate([service.embed(each, EmbedOptions())[0] for each in encoded])
+
+
+def top_1(words: list[str], queries: np.ndarray, vectors: np.ndarray) -> float:
+    """How often the gloss nearest to a word is a gloss of that word; ``queries`` are the first of ``words``."""
     nearest = (queries @ vectors.T).argmax(axis=1)
-    hits = [words[place] == word for place, word in zip(nearest, words, strict=False)]
-    return {"queries": len(hits), "top_1": round(float(np.mean(hits)), 4)}
+    return round(float(np.mean([words[place] == word for place, word in zip(nearest, words, strict=False)])), 4)
 
 
 def markdown(results: dict) -> str:
     """Return the report."""
     engine, job = results["engine_rows_per_second"], results["rows_per_second"]
-    memory, machine_ = results["memory_mb"], results["machine"]
+    cpu, tokens = results["machine"]["cpu"], results["tokens"] / results["texts"]
     lines = [
-        f"Measured on {results['date']} with `python -m benchmarks.bulk`: {machine_['cpu']}, {results['workers']} CPUs. {results['texts']:,} glosses of WordNet "
-        f"({results['tokens'] / results['texts']:.1f} tokens each",
-        "with the prompt) become Parquet; both sides run in turns, with one thread a CPU, and their vectors are equal bit for bit.",
+        f"Measured on {results['date']} with `python -m benchmarks.bulk`: {cpu}, {results['workers']} CPUs, one thread each. {results['texts']:,} glosses of",
+        f"WordNet, {tokens:.1f} tokens each with the prompt, become {results['parts']} Parquet files. Both sides work in turns, and their vectors are equal bit for bit.",
         "",
         "| | bulk job on folders | the engine alone |",
         "|---|---:|---:|",
         f"| texts a second | {job:.0f} | {engine:.0f} |",
         f"| of the engine's | {results['share']:.2f} | required 0.9 |",
-        f"| memory of all processes in the second quarter, MB | {memory['second quarter']:.0f} | |",
-        f"| in the last quarter | {memory['last quarter']:.0f} | |",
-        f"| Parquet, {results['parts']} parts, MB | {results['output_mb']:.0f} | |",
-        f"| the gloss nearest to a word, of {results['queries']:,} words, is its own | {results['top_1']:.1%} | {results['top_1']:.1%} |",
+        f"| memory of all processes in each quarter of the time (MB) | {', '.join(map(str, results['memory_mb']))} | |",
+        f"| output (MB) | {results['output_mb']:.0f} | |",
+        f"| the nearest gloss to a word is its own, {results['queries']:,} words | {results['top_1']:.1%} | {results['engine_top_1']:.1%} |",
     ]
     return "\n".join(lines) + "\n"
 
@@ -190,9 +210,7 @@ def main() -> int:
     synsets = read_glosses(options.wordnet)[: options.limit or TEXTS]
     ids, words, texts = (list(column) for column in zip(*synsets, strict=True))
     artifact = artifacts.build(ModelSettings(model=EMBEDDED))
-    with tempfile.TemporaryDirectory(prefix="bulk-") as folder:
-        measured, vectors = compare(texts, ids, artifact, len(os.sched_getaffinity(0)), Path(folder))
-    results = {"date": time.strftime("%Y-%m-%d"), "machine": machine()} | measured | top_1(words, vectors, artifact)
+    results = {"date": time.strftime("%Y-%m-%d"), "machine": machine()} | measure(texts, words, ids, artifact)
     print(markdown(results))
     if options.limit is None:
         (RESULTS / "bulk.json").write_text(json.dumps(results, indent=1) + "\n")
