@@ -12,6 +12,7 @@ from .errors import Incomplete, OutputError
 from .job import Job
 from .ledger import COMMITS, SUCCESS, Coverage, Ledger, commit_key, part_key, read_maker, read_splits, run_key
 from .parts import Counts, read_counts, read_ids
+from .split import Split
 from .storage import Storage, open_storage
 
 COMPARED_IDS = 20_000_000
@@ -71,11 +72,12 @@ def commit(job: Job, run: int, usd_per_second: float | None = None) -> Commit:
                 f"{output.url}: part {split.part} has rows that another part has; write to another output"
             )
     before = _last_commit(output, run)
-    since = before.run if before else 0
-    new = _add(
-        output, [(key, ledger.parts[key]) for key in (part_key(s.part) for s in done if ledger.added[s.part] > since)]
-    )
-    total = new + before.total if before else new
+    new = [split for split in done if before is None or ledger.added[split.part] > before.run]
+    if before is not None and before.parts + len(new) != len(done):
+        # A split of before the last commit was given up then, as its object was away, and is done now.
+        before, new = None, done
+    added = _sum(output, ledger, new)
+    total = added + before.total if before else added
     maker = read_maker(output)
     result = Commit(
         run=run,
@@ -85,8 +87,8 @@ def commit(job: Job, run: int, usd_per_second: float | None = None) -> Commit:
         revision=maker.revision,
         artifact=maker.artifact,
         dimensions=maker.dimensions,
-        parts=len(ledger.parts),
-        new=new,
+        parts=len(done),
+        new=added,
         total=total,
         usd=None if usd_per_second is None else round(total.seconds * usd_per_second, 4),
         repeated_ids=_repeated(output, ledger) if job.id is not None and total.rows <= COMPARED_IDS else None,
@@ -103,9 +105,10 @@ def _last_commit(output: Storage, run: int) -> Commit | None:
     return msgspec.json.decode(output.read(max(keys)), type=Commit) if keys else None
 
 
-def _add(output: Storage, parts: Iterable[tuple[str, int]]) -> Counts:
+def _sum(output: Storage, ledger: Ledger, splits: Iterable[Split]) -> Counts:
+    keys = [part_key(split.part) for split in splits]
     with ThreadPoolExecutor(READERS) as pool:
-        return sum(pool.map(lambda part: read_counts(output, *part), parts), Counts())
+        return sum(pool.map(lambda key: read_counts(output, key, ledger.parts[key]), keys), Counts())
 
 
 def _repeated(output: Storage, ledger: Ledger) -> int:

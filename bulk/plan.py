@@ -34,6 +34,8 @@ SPLIT_SECONDS = 120
 the 100 that Step Functions starts a second."""
 SPLIT_BYTES = 100 << 10
 """Most bytes of a split's line in the manifest; Step Functions passes up to 256 KiB."""
+PACKED_BYTES = 8 << 20
+"""Most bytes of an object that shares a split with others; the worker fetches such objects whole, several at a time."""
 PLAN_SAMPLE = {"rows": 128, "seconds": 3}
 ESTIMATE_SAMPLE = {"rows": 1000, "seconds": 60}
 NAMED = 5
@@ -193,7 +195,7 @@ def _splits(corpus: Corpus, objects: list[Object], rates: Rates, job: str, split
     packed: list[Piece] = []
     seconds, size = 0.0, 0
     for piece in _pieces(corpus, objects, rates, split_seconds):
-        if piece.of is not None or not _is_whole(piece, corpus):
+        if piece.size > PACKED_BYTES or not _is_whole(piece, corpus):
             yield make_split(job, (piece,))
             continue
         more, length = rates.units(piece, corpus) * rates.seconds, len(msgspec.json.encode(piece))
@@ -207,7 +209,9 @@ def _splits(corpus: Corpus, objects: list[Object], rates: Rates, job: str, split
 
 
 def _is_whole(piece: Piece, corpus: Corpus) -> bool:
-    return piece.start is None or (piece.start, piece.stop) == (0, corpus.rows.get(piece.key))
+    if piece.start is None:
+        return piece.of is None
+    return (piece.start, piece.stop) == (0, corpus.rows.get(piece.key))
 
 
 def _pieces(corpus: Corpus, objects: Iterable[Object], rates: Rates, split_seconds: float) -> Iterator[Piece]:

@@ -137,7 +137,7 @@ def _check_columns(job: Job, storage: Storage, first: Object) -> None:
     names = dict.fromkeys(header or (name for line in some if isinstance(line, bytes) for name in jsonl.columns(line)))
     if not names:
         reason = jsonl.parse(some[0], job) if some and isinstance(some[0], bytes) else "it has no rows"
-        raise JobError(f"{place}: is no JSON Lines: {reason}")
+        raise JobError(f"{place}: is not JSON Lines: {reason}")
     missing = [name for name in (job.text, *output_columns(job).values()) if name not in names]
     if missing:
         raise JobError(f"{place}: there is no column {missing[0]!r}; the columns are {', '.join(names)}")

@@ -82,5 +82,5 @@ def test_the_names_of_the_input_s_objects_are_checked(tmp_path, service, names, 
 def test_another_encoding_is_told_before_anything_is_written(tmp_path, service):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "rows.jsonl").write_text('{"id": "1", "text": "é"}\n', encoding="utf-16")
-    with pytest.raises(JobError, match=r"rows.jsonl: is no JSON Lines: .* UTF-8"):
+    with pytest.raises(JobError, match=r"rows.jsonl: is not JSON Lines: .* UTF-8"):
         plan(make_job(tmp_path), service)

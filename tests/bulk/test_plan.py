@@ -100,6 +100,17 @@ def test_the_next_run_takes_what_is_missing_and_what_is_new(corpus, tmp_path, se
     assert (success["run"], success["total"]["rows"], success["model"]) == (3, 72, service.manifest.model.id)
 
 
+def test_an_object_that_comes_back_is_counted(corpus, tmp_path, service):
+    job = make_job(tmp_path)
+    plan(job, service, split_seconds=SMALL)
+    (corpus / "b.jsonl").rename(tmp_path / "away")
+    planned, _ = embed_all(job, service)
+    assert commit(planned.job, planned.run).total.rows == 40
+    (tmp_path / "away").rename(corpus / "b.jsonl")
+    planned, _ = embed_all(job, service)
+    assert commit(planned.job, planned.run).total.rows == len(read_rows(tmp_path / "out")) == 60
+
+
 def test_a_run_without_work_leaves_the_totals(corpus, tmp_path, service):
     for new in (60, 0):
         planned, _ = embed_all(make_job(tmp_path), service)
