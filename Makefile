@@ -39,7 +39,7 @@ PIP_INSTALL = set -o pipefail; $(BIN)/pip install --progress-bar off -r $< | \
 	awk '/^(Collecting|Processing) / { sub(".*/", "", $$2); sub("[][<>=!~;].*|-[0-9].*", "", $$2); printf "%s ", $$2; fflush() } END { print "" }'
 
 # Two sets of packages: those of the export and the deployment, and those that the tests add.
-.venv/installed: requirements.txt runtime/requirements.txt constraints.txt | .venv/created
+.venv/installed: requirements.txt runtime/requirements.txt bulk/requirements.txt constraints.txt | .venv/created
 	@echo "· installing requirements.txt (about a minute; torch is the largest part) …"
 	@$(PIP_INSTALL)
 	@touch $@
@@ -55,9 +55,11 @@ constraints: .venv/installed-tests ## Write constraints.txt from the installed v
 		$(BIN)/pip freeze --exclude pip | sed 's/+cpu$$//'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
 
 .PHONY: lock
-lock: .venv/installed-tests ## Write runtime/requirements.lock, with hashes, from runtime/requirements.txt
-	@$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11 --only-binary :all: \
-		--no-annotate --custom-compile-command "make lock" --output-file runtime/requirements.lock runtime/requirements.txt
+lock: .venv/installed-tests ## Write runtime/requirements.lock and bulk/requirements.lock, with hashes, from the .txt beside them
+	@for folder in runtime bulk; do \
+		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11 --only-binary :all: \
+			--no-annotate --custom-compile-command "make lock" --output-file $$folder/requirements.lock $$folder/requirements.txt \
+			|| exit 1; done
 
 .PHONY: base-image
 base-image: .venv/installed-tests ## Pin the newest image of the Dockerfile's base, by digest

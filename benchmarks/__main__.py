@@ -9,19 +9,17 @@ The model is the embedded one. Each peer runs in its own process; this one start
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from containers.tools import PROJECT
 
 from . import RESULTS, cold, report, warm
 from .loads import loads
+from .machine import machine
 from .peers import HANDLER, PEERS, QUICK, Paths
 
 SCRATCH = PROJECT / "build" / "benchmarks"
@@ -48,7 +46,7 @@ def main() -> int:
     results = {
         "date": time.strftime("%Y-%m-%d"),
         "command": "python -m benchmarks --quick" if quick else "make bench",
-        "machine": _machine(),
+        "machine": machine(),
         "warm": {},
     }
     for threads in (1,) if quick else (1, 2):
@@ -145,19 +143,6 @@ def _plain_build(paths: Paths) -> Path:
     """Return a folder with the int8 model in one file and ``tokenizer.json``, as a plain build ships them."""
     shutil.copy(paths.checkpoint / "tokenizer.json", paths.int8 / "tokenizer.json")
     return paths.int8
-
-
-def _machine() -> dict:
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {
-        "cpu": names[0] if names else platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)),
-        "kernel": platform.release().split("-")[0],
-        "python": platform.python_version(),
-        "onnxruntime": version("onnxruntime"),
-    }
 
 
 if __name__ == "__main__":

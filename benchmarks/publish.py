@@ -11,7 +11,7 @@ from pathlib import Path
 
 from containers.tools import PROJECT
 
-from . import RESULTS
+from . import RESULTS, bulk
 from .cost import COLD_SHARE, OPENAI_USD, VCPU_MB, worst_days
 from .peers import BALANCED, FP32, INT8, TORCH
 
@@ -24,23 +24,26 @@ RIVALS = ("OpenVINO bf16", INT8, FP32, TORCH)
 
 def sections() -> dict[Path, dict[str, str]]:
     """Return the text of each marked section, by document and name."""
-    results, cost, fidelity = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("bench", "cost", "sts"))
+    results, cost, fidelity, job = (
+        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("bench", "cost", "sts", "bulk")
+    )
     return {
         PERFORMANCE: {
             name: f"{(RESULTS / text).read_text()}\n![{name}](../benchmarks/results/{plot})\n"
             for name, text, plot in (("speed", "bench.md", "latency.svg"), ("cost", "cost.md", "cost.svg"))
-        },
+        }
+        | {"bulk": bulk.markdown(job)},
         OPERATIONS: {"worst days": "\n".join(worst_days()) + "\n"},
-        README: {"figures": figures(results, cost, fidelity)},
+        README: {"figures": figures(results, cost, fidelity, job)},
     }
 
 
-def figures(results: dict, cost: list[dict], fidelity: dict) -> str:
-    """Return the README's table: the main figures of ``bench.json``, ``cost.json`` and ``sts.json``."""
-    return "\n".join(_figure_rows(results, cost, fidelity)) + "\n"
+def figures(results: dict, cost: list[dict], fidelity: dict, job: dict) -> str:
+    """Return the README's table: the main figures of ``bench.json``, ``cost.json``, ``sts.json`` and ``bulk.json``."""
+    return "\n".join(_figure_rows(results, cost, fidelity, job)) + "\n"
 
 
-def _figure_rows(results: dict, cost: list[dict], fidelity: dict) -> Iterator[str]:
+def _figure_rows(results: dict, cost: list[dict], fidelity: dict, job: dict) -> Iterator[str]:
     warm, cold = results["warm"]["1"], results["cold"]["processes"]
     ours, plain = cold["ours"]["warm"], cold["plain"]["warm"]
     container = results["cold"]["container"]
@@ -55,6 +58,7 @@ def _figure_rows(results: dict, cost: list[dict], fidelity: dict) -> Iterator[st
     yield f"| a text of 512 tokens, warm | {warm[BALANCED]['512']:.0f} ms | {rivals} |"
     yield f"| peak memory at 512 tokens | {ours['peak_mb']:.0f} MB | plain onnxruntime int8 build {plain['peak_mb']:.0f} MB |"
     yield f"| a million tokens in requests of 512, {COLD_SHARE:.0%} cold | ${price['usd_per_million_tokens']:.4f} | OpenAI text-embedding-3-small ${OPENAI_USD:.4f} |"
+    yield f"| {job['texts']:,} texts become Parquet, {job['workers']} CPUs | {job['rows_per_second']:.0f} texts/s | the engine alone {job['engine_rows_per_second']:.0f} texts/s |"
     yield f"| mean cosine with the fp32 model, {len(fidelity['languages'])} languages | {near['cosine_mean']:.5f} | least of all texts {near['cosine_min']:.5f} |"
     if container and "image_mb" in container:
         yield f"| image | {container['image_mb']:.0f} MB | read before the first answer {container['image_read_mb']:.0f} MB |"

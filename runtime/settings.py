@@ -4,12 +4,17 @@ The variable of a field is ``EMBEDDINGS_`` and the field's name in capitals. An 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import msgspec
 
+from .service.errors import UnknownPromptError
 from .service.limits import Limits
-from .service.options import LongTexts
+from .service.options import LongTexts, ServiceConfig
+from .service.service import Service
+
+if TYPE_CHECKING:
+    from .engine.engine import Engine
 
 PREFIX = "EMBEDDINGS_"
 
@@ -78,3 +83,20 @@ def _explain(cls: type, error: str, values: dict) -> str:
     if allowed and all(isinstance(choice, str) for choice in allowed):
         reason = f"allowed are {', '.join(allowed)}"
     return f"{PREFIX}{field.upper()}={values.get(field)!r} is not allowed: {reason}"
+
+
+def make_service(engine: "Engine", settings: Settings) -> Service:
+    """The service of ``engine`` with ``settings``.
+
+    Raises:
+        SettingsError: the default prompt is not one of the model's.
+    """
+    config = ServiceConfig(
+        limits=Limits(max_tokens=settings.max_tokens),
+        default_prompt=settings.default_prompt,
+        long_texts=settings.long_texts,
+    )
+    try:
+        return Service(engine, config)
+    except UnknownPromptError as error:
+        raise SettingsError(f"{PREFIX}DEFAULT_PROMPT: {error}") from None

@@ -29,7 +29,8 @@ def make(tmp_path):
     for name in ("created", "installed", "installed-tests"):
         (tmp_path / ".venv").mkdir(exist_ok=True)
         (tmp_path / ".venv" / name).touch()
-    for name in ("requirements.txt", "tests/requirements.txt", "runtime/requirements.txt", "constraints.txt"):
+    folders = ("runtime", "bulk", "tests")
+    for name in ("requirements.txt", "constraints.txt", *(f"{folder}/requirements.txt" for folder in folders)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("unchanged\n")
         os.utime(tmp_path / name, (0, 0))

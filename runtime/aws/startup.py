@@ -7,11 +7,7 @@ from pathlib import Path
 from ..engine.engine import Engine
 from ..http.application import Application
 from ..http.auth import ApiKeyAuthenticator, Authenticator, SecretError
-from ..service.errors import UnknownPromptError
-from ..service.limits import Limits
-from ..service.options import ServiceConfig
-from ..service.service import Service
-from ..settings import PREFIX, Settings, SettingsError
+from ..settings import Settings, make_service
 from .events import EventHandler
 from .telemetry import Telemetry, process_seconds
 
@@ -46,23 +42,6 @@ def load(
     authenticator = _authenticator(settings, telemetry)
     application = Application(service, authenticator, telemetry.record_failure, settings.served_model_names)
     return EventHandler(application, telemetry)
-
-
-def make_service(engine: Engine, settings: Settings) -> Service:
-    """The service of ``engine`` with ``settings``.
-
-    Raises:
-        SettingsError: the default prompt is not one of the model's.
-    """
-    config = ServiceConfig(
-        limits=Limits(max_tokens=settings.max_tokens),
-        default_prompt=settings.default_prompt,
-        long_texts=settings.long_texts,
-    )
-    try:
-        return Service(engine, config)
-    except UnknownPromptError as error:
-        raise SettingsError(f"{PREFIX}DEFAULT_PROMPT: {error}") from None
 
 
 def _authenticator(settings: Settings, telemetry: Telemetry) -> Authenticator:

@@ -10,14 +10,13 @@ import msgspec
 import pytest
 
 from runtime.aws.events import EventHandler
-from runtime.aws.startup import make_service
 from runtime.aws.telemetry import Telemetry
 from runtime.engine.engine import Engine
 from runtime.http.application import Application
 from runtime.http.auth import Authenticator
 from runtime.server import Server
 from runtime.service.service import Service
-from runtime.settings import Settings
+from runtime.settings import Settings, make_service
 
 MODEL = "intfloat/multilingual-e5-small"
 

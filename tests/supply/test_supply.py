@@ -73,14 +73,15 @@ def test_a_tag_without_an_image_for_arm64_is_not_pinned():
         )
 
 
-def test_the_lock_has_the_versions_of_the_requirements_with_hashes():
-    assert pinned("runtime/requirements.lock") == pinned("runtime/requirements.txt")
-    blocks = re.split(r"\n(?=\S)", (PROJECT / "runtime" / "requirements.lock").read_text().strip())
+@pytest.mark.parametrize("folder", ["runtime", "bulk"])
+def test_the_lock_has_the_versions_of_the_requirements_with_hashes(folder):
+    assert pinned(f"{folder}/requirements.lock") == pinned(f"{folder}/requirements.txt")
+    blocks = re.split(r"\n(?=\S)", (PROJECT / folder / "requirements.lock").read_text().strip())
     assert all("--hash=sha256:" in block for block in blocks if not block.startswith("#"))
 
 
 def test_constraints_pin_the_same_versions():
-    assert pinned("runtime/requirements.txt") <= pinned("constraints.txt")
+    assert pinned("runtime/requirements.txt") | pinned("bulk/requirements.txt") <= pinned("constraints.txt")
 
 
 @pytest.fixture
@@ -114,9 +115,9 @@ def osv():
 def audit(tmp_path):
     """Runs `make audit` on a requirement, with an advisory service, and an npm that finds nothing."""
     (tmp_path / ".venv").mkdir()
-    (tmp_path / "runtime").mkdir()
-    (tmp_path / "tests").mkdir()
-    for name in ("requirements.txt", "tests/requirements.txt", "runtime/requirements.txt", "constraints.txt"):
+    folders = ("runtime", "bulk", "tests")
+    for name in ("requirements.txt", "constraints.txt", *(f"{folder}/requirements.txt" for folder in folders)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     for name in ("created", "installed", "installed-tests"):
         (tmp_path / ".venv" / name).touch()

@@ -1,0 +1,226 @@
+"""The local engine: processes as workers, one thread each, on folders."""
+
+import fcntl
+import os
+import shutil
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+
+from runtime.engine.engine import Engine
+from runtime.service.service import Service
+
+from .commit import Commit, commit
+from .errors import BulkError, Incomplete, JobError, OutputError
+from .job import S3, Job
+from .ledger import read_splits, run_key
+from .parts import Counts
+from .plan import Planned, plan
+from .split import Split
+from .storage import TEMPORARY, open_storage
+from .worker import embed_split
+
+SPLIT_SECONDS = 10
+"""Work of a split: short, so that a death costs little and all workers end at about the same time."""
+ATTEMPTS = 3
+"""Workers that may die of a split before it counts as failed."""
+PROGRESS_SECONDS = 0.5
+LOCK = "_lock"
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run is."""
+
+    rows: int
+    """Rows that this run has read and embedded."""
+    of_rows: int
+    """Rows that it will have read at the end, an estimate."""
+    splits: int
+    of_splits: int
+    seconds: float
+    """Since the workers started."""
+
+
+def run_local(
+    job: Job,
+    model_dir: Path,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Commit:
+    """Run ``job``, on folders, in ``workers`` processes (by default ``job.concurrency``, else one for each CPU).
+
+    ``progress`` is called about twice a second. After a ``KeyboardInterrupt`` or any death, the same job again continues.
+
+    Raises:
+        ArtifactError: the model cannot be loaded.
+        BulkError: see :mod:`bulk.errors`.
+    """
+    if job.output.startswith(S3):
+        raise JobError("the local engine reads and writes folders; S3 needs the state machine of a deployment")
+    with _locked(Path(job.output)):
+        planned = plan(job, _load(model_dir), f"process {os.getpid()}", split_seconds=SPLIT_SECONDS)
+        with _Workers(planned, model_dir, workers or job.concurrency or _cpus(), progress) as running:
+            failures = running.embed()
+        if failures:
+            raise Incomplete(f"{len(failures)} of {planned.splits} splits failed; the first: {failures[0]}")
+        return commit(planned.job, planned.run)
+
+
+def _load(model_dir: Path) -> Service:
+    return Service(Engine.load(model_dir, threads=1))
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Keep other processes from writing ``output``, until this process ends in whatever way; and remove what a dead one left.
+
+    Raises:
+        OutputError: another process has locked it.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"{output}: is written now, by another process") from None
+        shutil.rmtree(output / TEMPORARY, ignore_errors=True)
+        yield
+
+
+class _Worker:
+    """A process that embeds one split after the other."""
+
+    def __init__(self, job: Job, model_dir: Path) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, job, model_dir), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.split: Split | None = None
+
+    def give(self, split: Split) -> None:
+        self.split = split
+        self.connection.send(split)
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.terminate()
+        self.process.join()
+
+
+class _Workers:
+    """The workers of a run; a context manager that ends them."""
+
+    def __init__(self, planned: Planned, model_dir: Path, count: int, progress: Callable[[Progress], None]) -> None:
+        self._planned, self._model_dir, self._progress = planned, model_dir, progress
+        output = open_storage(planned.job.output)
+        self._waiting = deque(read_splits(output, run_key(planned.run, "manifest.jsonl")))
+        self._workers: list[_Worker] = []
+        self._count = min(count, planned.splits)
+        self._deaths: dict[str, int] = {}
+        self._rows = self._done = 0
+        self._start = perf_counter()
+
+    def __enter__(self) -> "_Workers":
+        return self
+
+    def __exit__(self, *_) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def embed(self) -> list[BulkError]:
+        """Embed all splits. Returns the errors of those that failed."""
+        failures: list[BulkError] = []
+        self._start = said = perf_counter()
+        for _ in range(self._count):
+            self._add_worker()
+        while busy := {worker.connection: worker for worker in self._workers if worker.split}:
+            for connection in wait(busy, PROGRESS_SECONDS):
+                if failure := self._receive(busy[connection]):
+                    failures.append(failure)
+            if perf_counter() - said > PROGRESS_SECONDS:
+                said = perf_counter()
+                self._say(max(self._planned.todo.rows, self._rows))
+        self._say(self._rows)
+        return failures
+
+    def _add_worker(self) -> None:
+        worker = _Worker(self._planned.job, self._model_dir)
+        self._workers.append(worker)
+        self._give_next(worker)
+
+    def _give_next(self, worker: _Worker) -> None:
+        worker.split = None
+        if self._waiting:
+            worker.give(self._waiting.popleft())
+
+    def _receive(self, worker: _Worker) -> BulkError | None:
+        """Take what a worker has sent. Returns the error of a split that failed."""
+        try:
+            message = worker.connection.recv()
+        except EOFError:
+            return self._replace(worker)
+        if isinstance(message, int):
+            self._rows += message
+            return None
+        self._done += 1
+        self._give_next(worker)
+        return None if isinstance(message, Counts) else message
+
+    def _replace(self, worker: _Worker) -> BulkError | None:
+        """Put another worker in the place of a dead one, and its split back, unless it has killed too many."""
+        split = worker.split
+        worker.stop()
+        self._workers.remove(worker)
+        deaths = self._deaths[split.part] = self._deaths.get(split.part, 0) + 1
+        if failed := deaths == ATTEMPTS:
+            self._done += 1
+        else:
+            self._waiting.appendleft(split)
+        if self._waiting:
+            self._add_worker()
+        if not failed:
+            return None
+        return BulkError(
+            f"{split.pieces[0].key}: {deaths} workers died, the last with status {worker.process.exitcode}; "
+            "is there enough memory?"
+        )
+
+    def _say(self, of_rows: int) -> None:
+        self._progress(
+            Progress(
+                rows=self._rows,
+                of_rows=of_rows,
+                splits=self._done,
+                of_splits=self._planned.splits,
+                seconds=perf_counter() - self._start,
+            )
+        )
+
+
+def _work(connection: Connection, job: Job, model_dir: Path) -> None:
+    """Embed the splits that come through ``connection``, and send how many rows are done, then the counts or the error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
+    service = _load(model_dir)
+    # When the parent is dead, reading or writing raises, and the process ends.
+    while True:
+        try:
+            split = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send(embed_split(split, job, service, connection.send))
+        except BulkError as error:
+            connection.send(error)
