@@ -10,7 +10,17 @@ import pyarrow as pa
 
 from .errors import Incomplete, OutputError
 from .job import Job
-from .ledger import COMMITS, SUCCESS, Coverage, Ledger, commit_key, part_key, read_maker, read_splits, run_key
+from .ledger import (
+    SUCCESS,
+    Coverage,
+    Ledger,
+    commit_key,
+    last_commit,
+    part_key,
+    read_maker,
+    read_splits,
+    run_key,
+)
 from .parts import Counts, read_counts, read_ids
 from .split import Split
 from .storage import Storage, open_storage
@@ -71,7 +81,7 @@ def commit(job: Job, run: int, usd_per_second: float | None = None) -> Commit:
             raise OutputError(
                 f"{output.url}: part {split.part} has rows that another part has; write to another output"
             )
-    before = _last_commit(output, run)
+    before = _commit_before(output, run)
     new = [split for split in done if before is None or ledger.added[split.part] > before.run]
     if before is not None and before.parts + len(new) != len(done):
         # A split of before the last commit was given up then, as its object was away, and is done now.
@@ -99,10 +109,10 @@ def commit(job: Job, run: int, usd_per_second: float | None = None) -> Commit:
     return result
 
 
-def _last_commit(output: Storage, run: int) -> Commit | None:
-    """The last commit before ``run``; it had all splits that were added until then."""
-    keys = [each.key for each in output.list(COMMITS) if each.key < commit_key(run)]
-    return msgspec.json.decode(output.read(max(keys)), type=Commit) if keys else None
+def _commit_before(output: Storage, run: int) -> Commit | None:
+    """The last commit before ``run``."""
+    number = last_commit(output, run)
+    return msgspec.json.decode(output.read(commit_key(number)), type=Commit) if number else None
 
 
 def _sum(output: Storage, ledger: Ledger, splits: Iterable[Split]) -> Counts:

@@ -102,6 +102,12 @@ def runs_of(output: Storage) -> dict[int, set[str]]:
     return runs
 
 
+def last_commit(output: Storage, before: float = float("inf")) -> int:
+    """The last run that was committed, of those ``before`` a number; 0 if none was."""
+    numbers = (int(each.key.removeprefix(COMMITS).partition(".")[0]) for each in output.list(COMMITS))
+    return max((number for number in numbers if number < before), default=0)
+
+
 def read_splits(output: Storage, key: str) -> Iterator[Split]:
     """The splits in a file of a run."""
     decoder = msgspec.json.Decoder(Split)

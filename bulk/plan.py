@@ -19,7 +19,7 @@ from .ledger import (
     Maker,
     Run,
     check_maker,
-    commit_key,
+    last_commit,
     read_maker,
     run_key,
     runs_of,
@@ -95,7 +95,7 @@ def plan(
     output = open_storage(job.output)
     _check_free(output, maker, is_running)
     rates = measure(corpus, service, **PLAN_SAMPLE)
-    run = _claim(output, maker, owner)
+    run = _claim(output, maker, owner, is_running)
     ledger = Ledger(output)
     kept, fresh, done = _compare(corpus, ledger)
     added = list(_splits(corpus, fresh, rates, maker.id, split_seconds))
@@ -131,22 +131,25 @@ def _maker(job: Job, service: Service) -> Maker:
     )
 
 
-def _check_free(output: Storage, maker: Maker, is_running: Callable[[str], bool]) -> None:
-    """Check that no other job made ``output`` and that nobody writes it now."""
+def _check_free(output: Storage, maker: Maker, is_running: Callable[[str], bool], before: int | None = None) -> None:
+    """Check that no other job made ``output``, and that no run (``before`` a number) since the last commit is not over.
+
+    Runs that were refused have records, too, so that the last one is not enough.
+    """
     found = read_maker(output)
     if found is None:
         return
     check_maker(found, maker, output)
     runs = runs_of(output)
-    last = max(runs, default=0)
-    if "run.json" not in runs.get(last, ()) or output.find(commit_key(last)):
-        return
-    run = msgspec.json.decode(output.read(run_key(last, "run.json")), type=Run)
-    if is_running(run.owner):
-        raise OutputError(f"{output.url}: is written now, by {run.owner}, since {run.started}")
+    committed = last_commit(output)
+    for number in sorted(runs):
+        if number > committed and "run.json" in runs[number] and (before is None or number < before):
+            run = msgspec.json.decode(output.read(run_key(number, "run.json")), type=Run)
+            if is_running(run.owner):
+                raise OutputError(f"{output.url}: is written now, by {run.owner}, since {run.started}")
 
 
-def _claim(output: Storage, maker: Maker, owner: str) -> int:
+def _claim(output: Storage, maker: Maker, owner: str, is_running: Callable[[str], bool]) -> int:
     """Make ``output`` this job's, and begin its next run. Returns the run's number."""
     if not output.put_if_absent(JOB_FILE, msgspec.json.encode(maker)):
         check_maker(read_maker(output), maker, output)
@@ -154,6 +157,8 @@ def _claim(output: Storage, maker: Maker, owner: str) -> int:
     record = Run(owner=owner, started=datetime.now(UTC).isoformat(timespec="seconds"))
     if not output.put_if_absent(run_key(run, "run.json"), msgspec.json.encode(record)):
         raise OutputError(f"{output.url}: another run of this job has started at this moment")
+    # Of two runs that found the output free at the same time, the second finds the record of the first.
+    _check_free(output, maker, is_running, before=run)
     return run
 
 

@@ -32,6 +32,10 @@ EXPANSION_BYTES = 256 << 10
 """Compressed bytes from whose expansion that of an object is estimated."""
 
 
+LEAST_SECONDS = 1e-6
+"""Seconds of work that a byte has at least; else sampled rows that are all bad would make one split of everything."""
+
+
 class Corpus(msgspec.Struct, frozen=True):
     """The objects of a job's input."""
 
@@ -67,7 +71,7 @@ def survey(job: Job, service: Service) -> Corpus:
     """List the input of ``job`` and check what can be checked before anything is embedded.
 
     Raises:
-        JobError: there is no input, it has not the columns that the job names, or the model cannot do what the job asks for.
+        JobError: there is no input, it lacks columns that the job names, or the model cannot do what the job asks for.
     """
     try:
         service.prompt(job.prompt_name)
@@ -158,8 +162,9 @@ def measure(corpus: Corpus, service: Service, rows: int, seconds: float) -> Rate
             if perf_counter() - start > seconds * (number + 1) / len(places):
                 break
     units = max(units, 1)
+    seconds_per_unit = max(spent / units, LEAST_SECONDS)
     expansions = [_expansion(corpus.storage, piece) for piece in places if compression_of(piece.key)] or [1.0]
-    return Rates(spent / units, count / units, tokens / units, sum(expansions) / len(expansions), count)
+    return Rates(seconds_per_unit, count / units, tokens / units, sum(expansions) / len(expansions), count)
 
 
 def _places(corpus: Corpus) -> list[Piece]:

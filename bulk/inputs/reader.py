@@ -4,12 +4,13 @@ import io
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from ..errors import BulkError, InputError, JobError
+from ..errors import BulkError, InputError
 from ..job import Format, Job
 from ..split import Piece
 from ..storage import Storage
@@ -64,22 +65,17 @@ def _fetched(storage: Storage, pieces: tuple[Piece, ...]) -> Iterator[BinaryIO]:
             yield io.BytesIO(waiting.popleft().result())
 
 
-class explained:
+@contextmanager
+def explained(place: str, format: Format) -> Iterator[None]:
     """Turns the errors of libraries, and of what is wrong with all of an object, into sentences that name the object."""
-
-    def __init__(self, place: str, format: Format) -> None:
-        self.place, self.format = place, format
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind, error: BaseException | None, traceback) -> None:
-        if isinstance(error, JobError):
-            raise InputError(f"{self.place}: {error}") from error
-        if isinstance(error, BulkError):
-            raise error if self.place in str(error) else InputError(f"{self.place}: {error}") from error
-        if isinstance(error, pa.ArrowException | OSError | UnicodeError):
-            raise InputError(f"{self.place}: cannot be read as {self.format} ({error})") from error
+    try:
+        yield
+    except BulkError as error:
+        if place in str(error):
+            raise
+        raise InputError(f"{place}: {error}") from error
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise InputError(f"{place}: cannot be read as {format} ({error})") from error
 
 
 def _read(file: BinaryIO, piece: Piece, format: Format, job: Job) -> Iterator[Rows]:

@@ -200,6 +200,25 @@ def test_an_output_that_another_run_writes_is_refused(corpus, tmp_path, service)
     assert plan(make_job(tmp_path), service, "fourth", lambda owner: True).run == planned.run + 1
 
 
+def test_of_two_plans_at_the_same_time_the_second_is_refused(corpus, tmp_path, service, monkeypatch):
+    """Both find the output free; then the first begins its run."""
+    check, calls = plan_module._check_free, []
+
+    def late(output, maker, is_running, before=None):
+        calls.append(before)
+        if before is not None:
+            check(output, maker, is_running, before)
+
+    plan(make_job(tmp_path), service, "first")
+    with monkeypatch.context() as patched:
+        patched.setattr(plan_module, "_check_free", late)
+        with pytest.raises(OutputError, match="is written now, by first"):
+            plan(make_job(tmp_path), service, "second", lambda owner: owner == "first")
+    assert calls == [None, 2]
+    with pytest.raises(OutputError, match="is written now, by first"):
+        plan(make_job(tmp_path), service, "third", lambda owner: owner == "first")
+
+
 def test_a_service_with_other_defaults_than_the_plan_s_is_refused(corpus, tmp_path, service):
     planned = plan(make_job(tmp_path), service)
     other = Service(service.engine, msgspec.structs.replace(service.config, default_prompt="query"))
