@@ -156,7 +156,7 @@ def plot(outcomes: list[Outcome], path: Path) -> None:
             axes.annotate(
                 f"{duration(each.seconds)}, ${each.usd:,.2f}\n{each.binds}",
                 (each.at_once, each.seconds / 60),
-                xytext=(4, 4),
+                xytext=(4, 4) if texts > min(TEXTS) else (4, -20),
                 textcoords="offset points",
                 fontsize=7,
             )

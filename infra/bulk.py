@@ -24,8 +24,9 @@ from .watch.prices import COMPUTE
 TIMEOUT_SECONDS = 900
 """Lambda's longest; a split is planned to take 120."""
 
-WORKER_MB = 250
-"""Memory in MiB that a step needs beside the model: pyarrow, botocore, and a batch of rows as it is read and written."""
+WORKER_MB = 500
+"""Memory in MiB that a step needs beside the model: half for up to 32 small objects of 8 MiB that are fetched ahead (``AHEAD`` in
+``bulk.inputs.reader``, ``PACKED_BYTES`` in ``bulk.plan``), half for pyarrow, botocore, and rows as they are read and written."""
 
 LABEL = "splits"
 """Name of the map in the ARNs of its children."""

@@ -127,10 +127,10 @@ def _list(value: str | list[str]) -> list[str]:
 
 
 def test_too_little_memory_for_the_model_and_a_worker(stack: Stack, small_artifact: Path) -> None:
-    bulk = PLACES.model_copy(update={"bulk_memory_mb": 700})
+    bulk = PLACES.model_copy(update={"bulk_memory_mb": 1000})
     needed = 603 + WORKER_MB
     assert MEMORY.worst_text_mb == 548
-    with pytest.raises(ConfigurationError, match=rf"bulk_memory_mb: 700 is too little for .* needs {needed} MiB"):
+    with pytest.raises(ConfigurationError, match=rf"bulk_memory_mb: 1000 is too little for .* needs {needed} MiB"):
         define(stack, small_artifact, ServiceOptions(bulk=bulk))
 
 
