@@ -10,7 +10,8 @@ from pathlib import Path
 
 from configuration.groups import EMBEDDED, ModelSettings
 from model_export import artifact, checkpoint
-from model_export.export import export_fp32, load_model
+from model_export.describe import describe
+from model_export.originals import load_original
 
 
 def main(folder: Path, precisions: list[str]) -> dict:
@@ -31,7 +32,7 @@ def _export(source: checkpoint.Checkpoint, fp32: Path, int8: Path) -> None:
 
     fp32.mkdir(parents=True, exist_ok=True)
     int8.mkdir(exist_ok=True)
-    export_fp32(load_model(source), fp32)
+    load_original(source, describe(source, None, None)).export(fp32)
     shutil.copy(fp32 / "config.json", int8)
     AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False).save_pretrained(fp32)
     unfinished = int8 / "unfinished.onnx"

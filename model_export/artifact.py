@@ -21,10 +21,21 @@ ARTIFACTS = PROJECT / "build" / "model"
 LATEST = ARTIFACTS / "latest"
 """A link to the artifact that ``python -m model_export`` made or found last. Nothing else moves it."""
 
-RECIPE = 1
+RECIPE = 2
 """Raise it whenever the export gives other vectors or other files: it is part of every artifact's key."""
 
-TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers", "kitoken", "numpy")
+TOOLS = (
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "optimum",
+    "optimum-onnx",
+    "onnx",
+    "onnxruntime",
+    "tokenizers",
+    "kitoken",
+    "numpy",
+)
 
 
 def key(settings: ModelSettings) -> str:
@@ -84,13 +95,13 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from runtime.engine.tokenizer import Tokenizer
 
     from .describe import describe
-    from .export import export_fp32, load_model
     from .graph.build import build_graph
     from .memory import measure_memory
+    from .originals import load_original
     from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
-    from .verify import golden_vectors, measure_fidelity
+    from .verify import describe_fidelity, golden_results, measure_fidelity, texts_of
 
     precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
@@ -98,15 +109,19 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     _check_disk(checkpoint.folder, folder)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
-        model = load_model(checkpoint)
-        tokenizer = export_tokenizer(checkpoint, folder)
+        tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)
+        if description.static:  # it looks up the text's own tokens only
+            tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
+        original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        expected, config = original.results(texts_of(description.task)), original.config
         with step("exporting it to ONNX with Optimum"):
-            fp32 = export_fp32(model, Path(scratch))
+            body, head = original.export(Path(scratch))
+        del original  # its weights take as much memory as the graphs
         with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            graph = build_graph(fp32, folder, precision, model.config.to_dict(), calibration)
+            graph = build_graph(body, head, folder, precision, config, calibration)
     manifest = Manifest(
         format=FORMAT,
         key=name,
@@ -116,13 +131,18 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             revision=checkpoint.revision,
             architecture=description.architecture,
             model_type=description.model_type,
+            weights="checkpoint",
         ),
         precision=precision.name,
         task=description.task,
         dimensions=description.dimensions,
-        hidden=description.hidden,
+        matryoshka_dimensions=description.matryoshka_dimensions,
+        similarity=description.similarity,
+        hidden=expected[0].shape[1] if description.task == "multi_vector" else description.hidden,
         max_tokens=description.max_tokens,
         pooling=description.pooling,
+        labels=description.labels,
+        activation=description.activation,
         normalize=description.normalize,
         prompts=description.prompts,
         default_prompt=description.default_prompt,
@@ -135,9 +155,9 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(model, engine, precision)
-    say(f"  cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts")
-    (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_vectors(engine)))
+        fidelity = measure_fidelity(expected, engine, precision)
+    say(f"  {describe_fidelity(fidelity)}")
+    (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_results(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}
     manifest = msgspec.structs.replace(manifest, fidelity=fidelity, files=files)
     _write_manifest(folder, manifest)

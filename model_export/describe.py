@@ -1,7 +1,8 @@
-"""Reads a checkpoint's description of itself: task, pooling, normalization, length, prompts.
+"""Reads a checkpoint's description of itself: task, pooling, normalization, length, prompts, labels.
 
 The files are those that sentence-transformers writes (``modules.json`` and the files that it names) and transformers'
-``config.json``. Where a checkpoint says nothing, sentence-transformers' own defaults hold, and a line of progress says so.
+``config.json``. Where a checkpoint says nothing, sentence-transformers' own defaults hold, and a line of progress says so. All that
+can be refused without its weights is refused here.
 """
 
 import re
@@ -11,19 +12,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from .checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, check_path, read_json
+from .checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, read_json
 from .errors import CheckpointError, UnsupportedModelError
+from .modules import Modules, dense_width, read_modules, transformer_config
 from .progress import say
-
-POOLING_KEYS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
-"""sentence-transformers' keys, in the order in which it concatenates several modes."""
 
 CARD_PROMPTS: list[tuple[str, dict[str, str]]] = [
     (
@@ -56,7 +48,12 @@ class _Config(msgspec.Struct):
     d_model: Size | None = None
     max_position_embeddings: int | None = None
     n_positions: int | None = None
+    vocab_size: Size | None = None
     pad_token_id: int | None = 1
+    id2label: dict[str, str] | None = None
+    num_labels: int | None = None
+    problem_type: str | None = None
+    matryoshka_dimensions: list[Size] | None = None
     auto_map: Any = None
 
 
@@ -67,38 +64,17 @@ class _TokenizerConfig(msgspec.Struct):
     auto_map: Any = None
 
 
-class _Module(msgspec.Struct):
-    """An entry of sentence-transformers' ``modules.json``."""
-
-    type: str
-    path: str
-
-
-class _TransformerConfig(msgspec.Struct):
-    """sentence-transformers' ``sentence_bert_config.json``."""
-
-    max_seq_length: int | None = None
-    do_lower_case: bool | None = None
-
-
 class _SentenceConfig(msgspec.Struct):
     """sentence-transformers' ``config_sentence_transformers.json``."""
 
     prompts: dict[str, str] | None = None
     default_prompt_name: str | None = None
+    similarity_fn_name: str | None = None
+    truncate_dim: Size | None = None
 
 
-class _PoolingConfig(msgspec.Struct):
-    """sentence-transformers' configuration of pooling: its newer versions write ``pooling_mode``, older ones the other keys."""
-
-    pooling_mode: str | list[str] | None = None
-    pooling_mode_cls_token: bool = False
-    pooling_mode_max_tokens: bool = False
-    pooling_mode_mean_tokens: bool = False
-    pooling_mode_mean_sqrt_len_tokens: bool = False
-    pooling_mode_weightedmean_tokens: bool = False
-    pooling_mode_lasttoken: bool = False
-    include_prompt: bool = True
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+"""sentence-transformers' ``SimilarityFunction``."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +83,27 @@ class Description:
 
     task: str
     """As in the manifest."""
+    body: str
+    """The folder with transformers' files, below the checkpoint's."""
+    dense: list[str]
+    """Folders of the linear layers behind the token vectors or the pooling, in order."""
+    static: bool
+    """Whether token vectors are looked up in a table and nothing more."""
     architecture: str
     model_type: str
     hidden: int
+    """Length of a token vector, of a ColBERT behind its linear layer."""
     pooling: list[str]
     normalize: bool
     max_tokens: int
     prompts: dict[str, str]
     default_prompt: str | None
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a pooled vector."""
-        return self.hidden * len(self.pooling)
+    labels: list[str]
+    activation: str
+    dimensions: int
+    """As in the manifest."""
+    matryoshka_dimensions: list[int]
+    similarity: str
 
 
 def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, str] | None) -> Description:
@@ -127,82 +111,118 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
 
     Raises:
         CheckpointError: a file is missing or damaged, or ``max_tokens`` is more than the model reads.
-        UnsupportedModelError: it has modules that the runtime does not serve.
+        UnsupportedModelError: it has modules or a head that the runtime does not serve.
     """
     folder = checkpoint.folder
-    config = read_json(folder, CONFIG_FILE, _Config)
-    tokenizer = read_json(folder, TOKENIZER_CONFIG_FILE, _TokenizerConfig, _TokenizerConfig())
+    modules = read_modules(folder)
+    body = folder if modules is None else modules.body
+    static = modules is not None and modules.static
+    config = _Config(model_type="static") if static else read_json(body, CONFIG_FILE, _Config)
+    tokenizer = read_json(body, TOKENIZER_CONFIG_FILE, _TokenizerConfig, _TokenizerConfig())
     if config.auto_map or tokenizer.auto_map:
         say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
-    pooling, normalize = _modules(folder)
+    architecture = (config.architectures or ["unknown"])[0]
+    labels = _labels(config)
+    task = _task(folder, modules, architecture, labels)
     own = read_json(folder, "config_sentence_transformers.json", _SentenceConfig, _SentenceConfig())
     if prompts is None:
         prompts = own.prompts or _card_prompts(checkpoint.id)
     default_prompt = own.default_prompt_name
     if default_prompt is not None and default_prompt not in prompts:
         raise CheckpointError(f"{folder}: its default prompt {default_prompt!r} is none of {sorted(prompts)}")
-    hidden = config.hidden_size or config.dim or config.d_model
+    similarity = own.similarity_fn_name or "cosine"
+    if similarity not in SIMILARITIES:
+        raise CheckpointError(f"{folder}: its similarity_fn_name is {similarity!r}, none of {', '.join(SIMILARITIES)}")
+    hidden = _static_width(body) if static else config.hidden_size or config.dim or config.d_model
     if hidden is None:
-        raise CheckpointError(f"{folder / CONFIG_FILE}: has none of hidden_size, dim, d_model")
+        raise CheckpointError(f"{body / CONFIG_FILE}: has none of hidden_size, dim, d_model")
+    if task in ("rerank", "classify"):
+        dimensions = len(labels)
+    elif task == "sparse":
+        dimensions = config.vocab_size or 0
+    else:
+        pooled = hidden * len(modules.pooling) if modules else hidden
+        widths = [dense_width(each) for each in modules.dense] if modules else []
+        dimensions = widths[-1] if widths else pooled
+    if own.truncate_dim and task == "embed":
+        dimensions = min(dimensions, own.truncate_dim)
     return Description(
-        task="embed",
-        architecture=(config.architectures or ["unknown"])[0],
+        task=task,
+        body=str(body.relative_to(folder)),
+        dense=[str(each.relative_to(folder)) for each in modules.dense] if modules else [],
+        static=static,
+        architecture=architecture,
         model_type=config.model_type,
         hidden=hidden,
-        pooling=pooling,
-        normalize=normalize,
-        max_tokens=_length(folder, config, tokenizer, max_tokens),
+        pooling=list(modules.pooling) if modules else ["mean"],
+        normalize=modules is not None and modules.normalize,
+        max_tokens=_length(body, config, tokenizer, max_tokens, static),
         prompts=prompts,
         default_prompt=default_prompt,
+        labels=labels if task == "classify" else [],
+        activation=_activation(task, config, labels),
+        dimensions=dimensions,
+        matryoshka_dimensions=sorted(config.matryoshka_dimensions or []),
+        similarity=similarity,
     )
 
 
-def _modules(folder: Path) -> tuple[list[str], bool]:
-    """Pooling modes, and whether vectors are normalized."""
-    file = folder / "modules.json"
-    if not file.exists():
-        say("  the checkpoint says nothing of pooling: mean, not normalized, as sentence-transformers does")
-        return ["mean"], False
-    pooling, normalize = None, False
-    for module in read_json(folder, file.name, list[_Module]):
-        kind = module.type.rsplit(".", 1)[-1]
-        path = folder / check_path(module.path, file)
-        if kind == "Transformer" and pooling is None:
-            if _transformer(path).do_lower_case:
-                raise UnsupportedModelError(f"{folder}: lower-cases texts before its tokenizer, which is not supported")
-        elif kind == "Pooling" and pooling is None:
-            pooling = _pooling(path)
-        elif kind == "Normalize":
-            normalize = True
-        else:
-            raise UnsupportedModelError(
-                f"{folder}: has the module {module.type}; supported are Transformer, Pooling and Normalize"
-            )
-    if pooling is None:
-        raise UnsupportedModelError(f"{folder}: its modules.json names no Pooling, so it gives no vector for a text")
-    return pooling, normalize
+def _task(folder: Path, modules: Modules | None, architecture: str, labels: list[str]) -> str:
+    """The task that the modules name, or else the class that the checkpoint was saved as.
+
+    Raises:
+        UnsupportedModelError: it has a head that is not served.
+    """
+    if modules is not None and modules.task != "score":
+        return modules.task
+    if architecture.endswith("ForSequenceClassification"):
+        return "rerank" if len(labels) == 1 else "classify"
+    if architecture == "HF_ColBERT":
+        return "multi_vector"
+    if "For" in architecture or modules is not None:
+        raise UnsupportedModelError(
+            f"{folder}: is a {architecture}, which gives no vector or score for a text; served are embedding models, "
+            "…ForSequenceClassification, and models whose modules.json says how they embed"
+        )
+    say("  the checkpoint says nothing of pooling: mean, not normalized, as sentence-transformers does")
+    return "embed"
 
 
-def _transformer(folder: Path) -> _TransformerConfig:
-    return read_json(folder, "sentence_bert_config.json", _TransformerConfig, _TransformerConfig())
+def _labels(config: _Config) -> list[str]:
+    """Names of a classifier's labels in the order of its logits; transformers has two by default."""
+    if config.id2label:
+        return [config.id2label[index] for index in sorted(config.id2label, key=int)]
+    return [f"LABEL_{index}" for index in range(config.num_labels or 2)]
 
 
-def _pooling(folder: Path) -> list[str]:
-    path = folder / CONFIG_FILE
-    config = read_json(folder, CONFIG_FILE, _PoolingConfig)
-    if config.include_prompt is False:
-        raise UnsupportedModelError(f"{path}: leaves the prompt out of pooling, which is not supported")
-    stated = config.pooling_mode
-    if stated is None:
-        return [mode for key, mode in POOLING_KEYS.items() if getattr(config, key)] or ["mean"]
-    modes = [stated] if isinstance(stated, str) else stated
-    unknown = [mode for mode in modes if mode not in POOLING_KEYS.values()]
-    if unknown or not modes:
-        raise UnsupportedModelError(f"{path}: pools by {modes}; supported are {list(POOLING_KEYS.values())}")
-    return modes
+def _activation(task: str, config: _Config, labels: list[str]) -> str:
+    """What makes scores of logits: for a reranker a sigmoid, as in TEI; for a classifier as in transformers' pipeline."""
+    if task == "rerank" or (
+        task == "classify" and (config.problem_type == "multi_label_classification" or len(labels) == 1)
+    ):
+        return "sigmoid"
+    if task == "classify" and config.problem_type != "regression":
+        return "softmax"
+    return "identity"
 
 
-def _length(folder: Path, config: _Config, tokenizer: _TokenizerConfig, asked: int | None) -> int:
+def _static_width(body: Path) -> int:
+    """Length of the vectors in a StaticEmbedding's table, from the header of its file.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = body / "model.safetensors"
+    try:
+        with safe_open(path, "np") as file:
+            return next(file.get_slice(name).get_shape()[1] for name in file.keys() if "embedding" in name)  # noqa: SIM118
+    except (OSError, SafetensorError, StopIteration, IndexError) as error:
+        raise CheckpointError(f"{path}: has no table of embeddings ({error})") from error
+
+
+def _length(folder: Path, config: _Config, tokenizer: _TokenizerConfig, asked: int | None, static: bool = False) -> int:
     """The most tokens read of a text: by sentence-transformers' configuration, else the tokenizer's, at most the model's."""
     positions = config.max_position_embeddings or config.n_positions or NO_LENGTH
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
@@ -210,7 +230,10 @@ def _length(folder: Path, config: _Config, tokenizer: _TokenizerConfig, asked: i
         if config.pad_token_id is None:
             raise CheckpointError(f"{folder / CONFIG_FILE}: has no pad_token_id, which {config.model_type} needs")
         positions -= config.pad_token_id + 1
-    stated = _transformer(folder).max_seq_length or tokenizer.model_max_length or NO_LENGTH
+    if static:
+        stated = _static_length(folder)
+        return min(asked, stated) if asked else stated
+    stated = transformer_config(folder).max_seq_length or tokenizer.model_max_length or NO_LENGTH
     length = min(stated, positions, NO_LENGTH)
     if length == NO_LENGTH and not asked:
         raise CheckpointError(f"{folder}: says nothing of its maximum length; set max_tokens")
@@ -219,6 +242,19 @@ def _length(folder: Path, config: _Config, tokenizer: _TokenizerConfig, asked: i
     if asked and asked > length:
         raise CheckpointError(f"max_tokens: {asked} is not allowed: the model reads at most {length} tokens")
     return asked or int(length)
+
+
+def _static_length(folder: Path) -> int:
+    """Where the tokenizer of a static model cuts a text off; such a model has no length of its own."""
+
+    class Truncation(msgspec.Struct):
+        max_length: Size
+
+    class Tokenizer(msgspec.Struct):
+        truncation: Truncation | None = None
+
+    truncation = read_json(folder, "tokenizer.json", Tokenizer).truncation
+    return min(truncation.max_length, NO_LENGTH) if truncation else NO_LENGTH
 
 
 def _card_prompts(model_id: str) -> dict[str, str]:

@@ -1,4 +1,9 @@
-"""Loads a checkpoint's model in fp32 with transformers, and exports it to ONNX with Optimum."""
+"""Exports a model in fp32 to ONNX: its body, from token ids to token vectors, with Optimum; its head, from token vectors to the
+result, with torch.
+
+Whatever comes behind the token vectors (a classifier, a language model's projection, layers behind the pooling) is a head. The two
+are exported apart, because the body can be rewritten (``graph``) and the head is small.
+"""
 
 import logging
 import os
@@ -6,59 +11,35 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checkpoint import CONFIG_FILE, Checkpoint
-from .errors import CheckpointError, UnsupportedModelError
+from .errors import UnsupportedModelError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
-FP32_FILE = "model.onnx"
+TOKEN_VECTORS = "token_vectors"
+"""Name of the body's output and of the head's input."""
+HEAD_OPSET = 18
+"""Operators of this version mean the same in the versions that bodies have."""
 
 
-def load_model(checkpoint: Checkpoint) -> "PreTrainedModel":
-    """The model in fp32, ready to run.
+def check_architecture(name: str, model_type: str) -> None:
+    """Check that Optimum can export a body of this ``model_type``.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or weights are missing.
-        UnsupportedModelError: transformers does not know the architecture, or Optimum has no export for it.
+        UnsupportedModelError: it cannot.
     """
-    _quiet()
     import optimum.exporters.onnx.model_configs  # noqa: F401  registers the architectures that can be exported
-    import torch
     from optimum.exporters.tasks import TasksManager
-    from transformers import AutoConfig, AutoModel
 
-    _check_weight_files(checkpoint.folder)
-    try:
-        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
-    except Exception as error:  # transformers raises whatever its parts raise
-        raise UnsupportedModelError(
-            f"{checkpoint.folder / CONFIG_FILE}: transformers cannot read it ({error})"
-        ) from error
     supported = TasksManager.get_supported_model_type_for_task("feature-extraction", "onnx")
-    if config.model_type not in supported:
+    if model_type not in supported:
         raise UnsupportedModelError(
-            f"{checkpoint.id}: Optimum has no ONNX export for the architecture {config.model_type!r}; "
-            f"it has for {', '.join(sorted(supported))}"
+            f"{name}: Optimum has no ONNX export for the architecture {model_type!r}; it has for {', '.join(sorted(supported))}"
         )
-    try:
-        model, report = AutoModel.from_pretrained(
-            checkpoint.folder,
-            dtype=torch.float32,
-            attn_implementation="eager",
-            output_loading_info=True,
-            trust_remote_code=False,
-        )
-    except Exception as error:  # safetensors, pickle, zipfile and transformers each raise their own
-        raise CheckpointError(f"{checkpoint.folder}: its weights cannot be loaded ({error})") from error
-    # transformers fills missing weights with random ones. A pooler's do not matter: token vectors do not pass through it.
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
-    if missing:
-        raise CheckpointError(f"{checkpoint.folder}: lacks weights that the model needs: {', '.join(missing[:5])} …")
-    return model.eval()
 
 
-def export_fp32(model: "PreTrainedModel", folder: Path) -> Path:
+def export_body(model: "PreTrainedModel", folder: Path) -> Path:
     """Export ``model`` with Optimum into ``folder``; returns the path of the ONNX file.
 
     Raises:
@@ -74,26 +55,57 @@ def export_fp32(model: "PreTrainedModel", folder: Path) -> Path:
         raise
     except Exception as error:  # Optimum and torch raise whatever their parts raise
         raise UnsupportedModelError(f"{type(model).__name__}: Optimum cannot export it ({error})") from error
-    return folder / FP32_FILE
+    file = folder / "model.onnx"
+    _rename_output(file, TOKEN_VECTORS)
+    return file
 
 
-def _check_weight_files(folder: Path) -> None:
-    from safetensors import SafetensorError, safe_open
+def export_head(head: "torch.nn.Module", hidden: int, output: str, file: Path) -> Path:
+    """Export ``head``, which takes token vectors [1, tokens, hidden], as ``file``; returns it.
 
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
-        raise CheckpointError(f"{folder}: has no weights (model.safetensors or pytorch_model.bin)")
-    for path in folder.glob("*.safetensors"):
-        try:
-            with safe_open(path, "pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path}: is damaged ({error})") from error
+    Args:
+        output: name of its result in the manifest's ``graph.outputs``.
+
+    Raises:
+        UnsupportedModelError: torch cannot export it.
+    """
+    import torch
+
+    example = torch.linspace(-1, 1, 7 * hidden).reshape(1, 7, hidden)
+    try:
+        torch.onnx.export(
+            head.eval(),
+            (example,),
+            file,
+            input_names=["body"],
+            output_names=[output],
+            dynamic_axes={"body": {1: "tokens"}},
+            opset_version=HEAD_OPSET,
+            dynamo=False,
+        )
+    except Exception as error:  # torch raises whatever its parts raise
+        raise UnsupportedModelError(
+            f"{type(head).__name__}: torch cannot export what follows the token vectors ({error})"
+        ) from error
+    return file
 
 
-def _quiet() -> None:
+def _rename_output(file: Path, name: str) -> None:
+    import onnx
+
+    model = onnx.load(file, load_external_data=False)
+    old = model.graph.output[0].name
+    model.graph.output[0].name = name
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if value == old else value for value in names]
+    onnx.save(model, file)
+
+
+def silence_libraries() -> None:
     """Silence the libraries' own messages, which would bury our lines of progress on a good run."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    for name in ("transformers", "optimum"):
+    for name in ("transformers", "optimum", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="transformers|torch|optimum")
+    warnings.filterwarnings("ignore", module="transformers|torch|optimum|sentence_transformers")

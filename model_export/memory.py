@@ -46,7 +46,11 @@ def _measure(folder: Path, name: str) -> int:
 
 
 def _longest_text(manifest: Manifest) -> Iterator[dict]:
-    yield {"inputs": "a " * manifest.max_tokens, "truncate": True}
+    text = "a " * manifest.max_tokens
+    if manifest.task == "rerank":
+        yield {"query": "a", "texts": [text], "truncate": True}
+    else:
+        yield {"inputs": text, "truncate": True}
 
 
 def _worst_texts(manifest: Manifest) -> Iterator[dict]:
@@ -54,8 +58,14 @@ def _worst_texts(manifest: Manifest) -> Iterator[dict]:
     special = next(iter(manifest.tokenizer.special_tokens), "")
     limits = Limits()
     for greedy in GREEDY:
-        room = limits.characters(manifest.max_tokens, True) - len(special)
-        yield {"inputs": special + greedy * (room // len(greedy)), "long_texts": "window"}
+        room = limits.characters(manifest.max_tokens, manifest.task == "embed") - len(special)
+        text = special + greedy * (room // len(greedy))
+        if manifest.task == "embed":
+            yield {"inputs": text, "long_texts": "window"}
+        elif manifest.task == "rerank":
+            yield {"query": text, "texts": [text], "truncate": True}
+        else:
+            yield {"inputs": text, "truncate": True}
     room = limits.characters(manifest.max_tokens, False)
     yield _request("/tokenize", {"inputs": GREEDY[0] * room})
 

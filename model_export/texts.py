@@ -49,6 +49,15 @@ TEXTS = [
 ]
 """Texts to measure fidelity on."""
 
+QUERIES = [
+    "When does the library open on Thursdays?",
+    "Warum hat der Zug nach München Verspätung?",
+    "医院什么时候开始网上预约?",
+    "password reset",
+]
+PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
+"""Pairs of texts to measure fidelity on: some texts answer a query, most do not, and one is longer than many models read."""
+
 ODD_TEXTS = [
     "",
     " ",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.engine.manifest import TokenizerInfo
+from runtime.engine.manifest import PairInfo, TokenizerInfo
 from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
-from .checkpoint import Checkpoint
+from .checkpoint import CONFIG_FILE
 from .differences import IncompatibleError, find_differences
 from .errors import CheckpointError
 from .progress import say, step
@@ -19,20 +19,18 @@ RANDOM_TEXTS = 4000
 """Random texts to compare the two libraries on, besides the fixed ones."""
 
 
-def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
-    """Write the tokenizer's files into ``folder``.
+def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
+    """Write the files of the tokenizer in the checkpoint's folder ``source`` into ``folder``.
 
     Raises:
         CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one, or it cannot encode a text.
     """
-    from transformers import AutoTokenizer
-
     try:
-        original = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True, trust_remote_code=False)
-        backend = original.backend_tokenizer
+        backend = _load(source)
         backend.no_truncation()
         backend.no_padding()
         prefix, suffix = _around(backend)
+        pair = _around_pair(backend)
         for text in (*TEXTS, *ODD_TEXTS):
             backend.encode(text)
     except (KeyboardInterrupt, SystemExit):
@@ -40,12 +38,13 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
     except (
         BaseException
     ) as error:  # transformers raises whatever its parts raise, and a panic in tokenizers is no Exception
-        raise CheckpointError(f"{checkpoint.folder}: its tokenizer cannot be loaded or used ({error})") from error
+        raise CheckpointError(f"{source}: its tokenizer cannot be loaded or used ({error})") from error
     backend.save(str(folder / TOKENIZERS_FILE))
     info = TokenizerInfo(
         kind="tokenizers",
         prefix=prefix,
         suffix=suffix,
+        pair=pair,
         special_tokens=sorted(token.content for token in backend.get_added_tokens_decoder().values()),
         blank=None,
         differences=None,
@@ -56,6 +55,17 @@ def export_tokenizer(checkpoint: Checkpoint, folder: Path) -> TokenizerInfo:
         say(f"  kitoken {error}; tokenizers is shipped, which loads more slowly")
         (folder / KITOKEN_FILE).unlink(missing_ok=True)
         return info
+
+
+def _load(source: Path):
+    """The checkpoint's ``tokenizers.Tokenizer``: transformers' fast one, or the bare file of a static model."""
+    if not (source / CONFIG_FILE).exists():
+        from tokenizers import Tokenizer as HuggingFaceTokenizer
+
+        return HuggingFaceTokenizer.from_file(str(source / TOKENIZERS_FILE))
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False).backend_tokenizer
 
 
 def _around(backend) -> tuple[list[int], list[int]]:
@@ -70,6 +80,24 @@ def _around(backend) -> tuple[list[int], list[int]]:
         if whole[start : start + len(plain)] == plain:
             return whole[:start], whole[start + len(plain) :]
     raise ValueError("it changes a text's own tokens when it adds special ones")
+
+
+def _around_pair(backend) -> PairInfo | None:
+    """The ids that the tokenizer puts around two texts that are read together; None if it puts none between or around them."""
+    first, second = (backend.encode(text, add_special_tokens=False).ids for text in ("text", "other"))
+    whole = backend.encode("text", "other", add_special_tokens=True)
+    for start in range(len(whole.ids)):
+        for middle in range(start + len(first), len(whole.ids) - len(second) + 1):
+            if whole.ids[start : start + len(first)] == first and whole.ids[middle : middle + len(second)] == second:
+                end = middle + len(second)
+                pair = PairInfo(
+                    prefix=whole.ids[:start],
+                    middle=whole.ids[start + len(first) : middle],
+                    suffix=whole.ids[end:],
+                    second_type=whole.type_ids[middle],
+                )
+                return pair if pair.prefix or pair.middle or pair.suffix else None
+    return None
 
 
 def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo:

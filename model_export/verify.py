@@ -1,37 +1,66 @@
-"""Fidelity: the shipped graph against the original model, text by text.
+"""Fidelity: the artifact against the original model, from text to result.
 
-The original is the fp32 model that transformers loaded, not its ONNX export, so that a wrong export is found too.
+The original is the fp32 checkpoint in sentence-transformers, with its own tokenizer, modules and truncation, so that a wrong
+export, a wrong token or a module that was left out is found too.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from runtime.engine.engine import Engine
-from runtime.engine.heads.pooling import normalize, pool
-from runtime.engine.manifest import Fidelity, Golden
+from runtime.engine.manifest import Fidelity, Golden, ScoreFidelity
+from runtime.service.activations import ACTIVATIONS
+from runtime.service.options import EncodeOptions
+from runtime.service.service import Service
 
 from .errors import FidelityError
 from .graph.arithmetic import Precision
 from .precision import PRECISIONS
-from .texts import TEXTS
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from .texts import PAIRS, QUERIES, TEXTS
 
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
+GOLDEN_WORDS = 64
+"""Words of a sparse model whose weights are recorded, those with the largest."""
+OPTIONS = EncodeOptions(prompt_name="", long_texts="truncate")
 
 
-def measure_fidelity(model: "PreTrainedModel", engine: Engine, precision: Precision) -> Fidelity:
-    """Cosines between the vectors of ``model`` and of ``engine`` over :data:`~model_export.texts.TEXTS`.
+def texts_of(task: str) -> Sequence[str] | Sequence[tuple[str, str]]:
+    """The texts, or pairs of texts, that a model with this task is verified on."""
+    return PAIRS if task in ("classify", "rerank") else TEXTS
+
+
+def measure_fidelity(expected: Sequence[np.ndarray], engine: Engine, precision: Precision) -> Fidelity | ScoreFidelity:
+    """How near the results of ``engine`` for :func:`texts_of` its task are to ``expected``, those of the original.
 
     Raises:
-        FidelityError: one is below the precision's threshold; the message has the cosines.
+        FidelityError: one is farther away than the precision allows; the message has the figures.
     """
-    manifest = engine.manifest
-    cosines = np.array([_cosine(model, engine, text) for text in TEXTS])
+    task = engine.manifest.task
+    actual = [_result(engine, text) for text in texts_of(task)]
+    if task in ("classify", "rerank"):
+        return _compare_scores(expected, actual, engine, precision)
+    return _compare_vectors(expected, actual, engine, precision)
+
+
+def _result(engine: Engine, text: str | tuple[str, str]) -> np.ndarray:
+    """The result of ``engine`` for a text or a pair, read as the service reads it."""
+    service, task = Service(engine), engine.manifest.task
+    if task in ("classify", "rerank"):
+        encoded = service.encode_pairs([text], OPTIONS)
+        return engine.scores(encoded.windows[0][0], encoded.types[0])
+    [ids] = service.encode([text], OPTIONS).windows[0]
+    if task == "embed":
+        return engine.embed(ids)
+    return engine.sparse(ids) if task == "sparse" else engine.token_vectors(ids)
+
+
+def _compare_vectors(
+    expected: Sequence[np.ndarray], actual: Sequence[np.ndarray], engine: Engine, precision: Precision
+) -> Fidelity:
+    cosines = np.array([_cosine(*pair) for pair in zip(expected, actual, strict=True)])
     fidelity = Fidelity(
-        texts=len(TEXTS),
+        texts=len(cosines),
         cosine_mean=round(float(cosines.mean()), 6),
         cosine_p1=round(float(np.percentile(cosines, 1)), 6),
         cosine_min=round(float(cosines.min()), 6),
@@ -39,31 +68,75 @@ def measure_fidelity(model: "PreTrainedModel", engine: Engine, precision: Precis
     )
     if not fidelity.cosine_min >= fidelity.threshold:
         raise FidelityError(
-            f"{manifest.model.id} at precision {precision.name!r} is too far from the fp32 model: cosine "
+            f"{engine.manifest.model.id} at precision {precision.name!r} is too far from the fp32 model: cosine "
             f"{fidelity.cosine_min} on {TEXTS[int(cosines.argmin())][:40]!r}, mean {fidelity.cosine_mean}; "
             f"at least {fidelity.threshold} is needed. Another precision may do: {', '.join(PRECISIONS)}."
         )
     return fidelity
 
 
-def _cosine(model: "PreTrainedModel", engine: Engine, text: str) -> float:
-    import torch
-
-    ids = _ids(engine, text)
-    with torch.no_grad():
-        tokens = model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long))
-    original = normalize(pool(tokens.last_hidden_state[0].numpy(), engine.manifest.pooling))
-    return float(original @ engine.embed(ids, normalize_vector=True))
+def _cosine(expected: np.ndarray, actual: np.ndarray) -> float:
+    """The cosine of two vectors; of the vectors of a text's tokens the mean. 0 if they have different shapes."""
+    if expected.shape != actual.shape:
+        return 0.0
+    lengths = np.linalg.norm(expected, axis=-1) * np.linalg.norm(actual, axis=-1)
+    return float(np.mean((expected * actual).sum(-1) / np.maximum(lengths, 1e-12)))
 
 
-def _ids(engine: Engine, text: str) -> list[int]:
-    limit = engine.manifest.max_tokens - engine.num_special_tokens
-    return engine.with_special_tokens(engine.tokenize(text)[:limit])
+def _compare_scores(
+    expected: Sequence[np.ndarray], actual: Sequence[np.ndarray], engine: Engine, precision: Precision
+) -> ScoreFidelity:
+    activate = ACTIVATIONS[engine.manifest.activation]
+    before, after = (np.stack([activate(logits) for logits in each]) for each in (expected, actual))
+    differences = np.abs(after - before).max(1)
+    fidelity = ScoreFidelity(
+        pairs=len(before),
+        largest_difference=round(float(differences.max()), 6),
+        kendall_tau=round(_mean_tau(before, after), 6),
+        threshold=precision.score_threshold,
+    )
+    if not fidelity.largest_difference <= fidelity.threshold:
+        pair = PAIRS[int(differences.argmax())]
+        raise FidelityError(
+            f"{engine.manifest.model.id} at precision {precision.name!r} is too far from the fp32 model: a score differs by "
+            f"{fidelity.largest_difference} for {pair[0][:40]!r} and {pair[1][:40]!r}; at most {fidelity.threshold} is allowed. "
+            f"Another precision may do: {', '.join(PRECISIONS)}."
+        )
+    return fidelity
 
 
-def golden_vectors(engine: Engine) -> list[Golden]:
-    """Texts with their vectors by this artifact, which a deployment compares its own answers with."""
-    return [
-        Golden(text=text, vector=engine.embed(_ids(engine, text), normalize_vector=True).tolist())
-        for text in GOLDEN_TEXTS
-    ]
+def _mean_tau(before: np.ndarray, after: np.ndarray) -> float:
+    """Kendall's tau of the rankings of texts by the first score, over the queries of :data:`PAIRS`: 1 if all are the same."""
+    taus = []
+    for one, other in zip(np.split(before[:, 0], len(QUERIES)), np.split(after[:, 0], len(QUERIES)), strict=True):
+        upper = np.triu_indices(len(one), 1)
+        signs = [np.sign(np.subtract.outer(scores, scores)[upper]) for scores in (one, other)]
+        taus.append(float(np.mean(signs[0] * signs[1])))
+    return float(np.mean(taus))
+
+
+def describe_fidelity(fidelity: Fidelity | ScoreFidelity) -> str:
+    """A line of progress."""
+    if isinstance(fidelity, ScoreFidelity):
+        return (
+            f"scores differ from fp32 by at most {fidelity.largest_difference} over {fidelity.pairs} pairs; "
+            f"Kendall's tau of the rankings {fidelity.kendall_tau}"
+        )
+    return f"cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts"
+
+
+def golden_results(engine: Engine) -> list[Golden]:
+    """Texts with their results by this artifact, which a deployment compares its own answers with."""
+    return [_golden(engine, text) for text in GOLDEN_TEXTS]
+
+
+def _golden(engine: Engine, text: str) -> Golden:
+    task = engine.manifest.task
+    if task in ("classify", "rerank"):
+        other = GOLDEN_TEXTS[0]
+        return Golden(text=text, other=other, vector=_result(engine, (text, other)).tolist())
+    result = _result(engine, text)
+    if task == "sparse":
+        words = np.sort(np.argsort(-result, kind="stable")[:GOLDEN_WORDS])
+        return Golden(text=text, words=words.tolist(), vector=result[words].tolist())
+    return Golden(text=text, vector=result.ravel().tolist())

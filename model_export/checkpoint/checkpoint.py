@@ -15,6 +15,7 @@ from ..errors import CheckpointError
 
 CONFIG_FILE = "config.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+MODULES_FILE = "modules.json"
 UNOPENED = "special_tokens_map_file"
 """The key of ``tokenizer_config.json`` whose file transformers does not open. Many published checkpoints have a path of their
 author's disk there."""
@@ -46,18 +47,19 @@ class Checkpoint:
 
 
 def check_folder(folder: Path) -> Path:
-    """The absolute path of ``folder``, which must hold a ``config.json``, and only files and folders that are inside it.
+    """The absolute path of ``folder``, which must hold a ``config.json`` or a ``modules.json``, and only files and folders that are
+    inside it.
 
     Links may lead to the folder's own files, and in the Hub client's cache to its ``blobs``.
 
     Raises:
-        CheckpointError: there is no such folder, its ``config.json`` is missing or is no JSON object, a link leads out of it, or
+        CheckpointError: there is no such folder, both files are missing, a ``config.json`` is no JSON object, a link leads out of it, or
             an entry is neither a file nor a folder.
     """
     folder = folder.resolve()
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: is not a folder")
-    if not (folder / CONFIG_FILE).exists():
+    if not (folder / CONFIG_FILE).exists() and not (folder / MODULES_FILE).exists():
         raise CheckpointError(f"{folder}: is not a checkpoint: it has no {CONFIG_FILE}")
     allowed = [folder]
     if folder.parent.name == "snapshots":
@@ -71,7 +73,8 @@ def check_folder(folder: Path) -> Path:
             raise CheckpointError(f"{path}: is a link out of the checkpoint, to {target}; put a copy in its place")
         if not (target.is_file() or target.is_dir()):
             raise CheckpointError(f"{path}: is neither a file nor a folder")
-    _check_stated_paths(folder)
+    for each in (folder, *(path for path in folder.iterdir() if path.is_dir())):
+        _check_stated_paths(each)
     return folder
 
 
@@ -118,7 +121,7 @@ def check_path(name: str, stated_by: Path) -> str:
 
 def _check_stated_paths(folder: Path) -> None:
     """Check the paths that transformers follows: of weights, and of a tokenizer's files, which it prefers to the folder's own."""
-    config = read_json(folder, CONFIG_FILE, dict[str, Any])
+    config = read_json(folder, CONFIG_FILE, dict[str, Any], {})
     tokenizer = read_json(folder, TOKENIZER_CONFIG_FILE, dict[str, Any], {})
     stated = [(CONFIG_FILE, config.get("transformers_weights"))]
     for key, names in tokenizer.items():

@@ -65,6 +65,8 @@ class Precision:
     """Its value of the option ``precision``."""
     threshold: float
     """The least cosine to the fp32 model, of any text, with which an artifact may ship."""
+    score_threshold: float
+    """The largest difference from the fp32 model's score, of any pair of texts, with which an artifact may ship."""
     arithmetic: type[Arithmetic]
     quantizes_in_place: bool
     """Whether the weights of an architecture that cannot be read become int8 in the exported graph."""

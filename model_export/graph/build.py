@@ -22,33 +22,46 @@ from .arithmetic import Precision
 from .encoder import Encoder
 from .encoder_writer import ACTIVATIONS, OUTPUT, EncoderWriter
 from .families import NotAnEncoderError, prove_equal, read_encoder
+from .head import attach_head
 from .in_place import quantize_in_place
 from .sessions import open_session, run
 from .writer import save
 
 
 def build_graph(
-    fp32: Path, out: Path, precision: Precision, config: dict[str, Any], calibration: Sequence[Sequence[int]]
+    fp32: Path,
+    head: Path | None,
+    out: Path,
+    precision: Precision,
+    config: dict[str, Any],
+    calibration: Sequence[Sequence[int]],
 ) -> GraphInfo:
     """Write ``model.onnx`` and its weights ``model.bin`` into ``out``.
 
     Args:
-        fp32: Optimum's export; its folder is used for scratch files.
+        fp32: Optimum's export of the body; its folder is used for scratch files.
+        head: export of what follows the token vectors, if anything does.
         config: the checkpoint's ``config.json``.
         calibration: token ids of some texts, special tokens included, to measure activations on.
     """
     model = onnx.load(fp32)
     try:
-        encoder = read_encoder(model, model.graph.output[0].name, config)
+        encoder = read_encoder(model, OUTPUT, config)
         if encoder.activation not in ACTIVATIONS:
             raise NotAnEncoderError(f"its activation is {encoder.activation!r}")
         encoder = precision.prepare(encoder, lambda encoder: _activations(encoder, calibration, fp32.parent))
         prove_equal(fp32, EncoderWriter(encoder).write(), calibration)
     except NotAnEncoderError as error:
         say(f"  keeping the exported graph, which is slower than a rewritten one: {error}")
-        return _keep(model, precision, out)
-    save(EncoderWriter(encoder, precision.arithmetic).write(), out)
-    return GraphInfo(inputs=["input_ids"], output=OUTPUT)
+        if precision.quantizes_in_place:
+            quantize_in_place(model)
+    else:
+        model = EncoderWriter(encoder, precision.arithmetic).write()
+    if head is not None:
+        attach_head(model, head)
+    inputs, outputs = ([value.name for value in values] for values in (model.graph.input, model.graph.output))
+    save(model, out)
+    return GraphInfo(inputs=inputs, outputs=outputs)
 
 
 def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path) -> list[np.ndarray]:
@@ -57,10 +70,3 @@ def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path
     session = open_session(writer.write(tapped=True), scratch)
     runs = [run(session, ids, writer.taps) for ids in texts]
     return [np.concatenate([values[0] for values in tap]) for tap in zip(*runs, strict=True)]
-
-
-def _keep(model: onnx.ModelProto, precision: Precision, out: Path) -> GraphInfo:
-    if precision.quantizes_in_place:
-        quantize_in_place(model)
-    save(model, out)
-    return GraphInfo(inputs=[value.name for value in model.graph.input], output=model.graph.output[0].name)

@@ -9,7 +9,7 @@ from .encoder import Encoder, Layer, Norm
 from .quantize import CONTRIB
 from .writer import Writer
 
-OUTPUT = "last_hidden_state"
+OUTPUT = "token_vectors"
 OPSETS = [helper.make_opsetid("", 23), helper.make_opsetid(CONTRIB, 1)]
 
 ACTIVATIONS = {

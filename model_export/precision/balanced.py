@@ -49,4 +49,11 @@ def _prepare(encoder: Encoder, activations: Activations) -> Encoder:
     return smooth(encoder, largest[0::2], largest[1::2])
 
 
-BALANCED = Precision("balanced", threshold=0.99, arithmetic=TokenArithmetic, prepare=_prepare, quantizes_in_place=True)
+BALANCED = Precision(
+    "balanced",
+    threshold=0.99,
+    score_threshold=0.05,
+    arithmetic=TokenArithmetic,
+    prepare=_prepare,
+    quantizes_in_place=True,
+)

@@ -45,7 +45,7 @@ class EventHandler:
             from . import golden
 
             return golden.check(self.application.service, deadline)
-        response = self.application.embed(event, request_id, deadline)
+        response = self.application.invoke(event, request_id, deadline)
         result = orjson.loads(response.body)
         self._record(INVOKE, response, request_id, start)
         return result

@@ -74,8 +74,16 @@ class Engine:
 
     def token_vectors(self, ids: Sequence[int]) -> np.ndarray:
         """Vectors of the tokens ``ids`` (special tokens included, 1 to ``max_tokens``): float32 [tokens, hidden]."""
-        return self._session.run(ids)
+        return self._session.run("token_vectors", ids)
 
     def embed(self, ids: Sequence[int], normalize_vector: bool = True) -> np.ndarray:
         """The vector of the text with tokens ``ids`` (special tokens included): float32 [dimensions]."""
-        return self.head.vector(self.token_vectors(ids), normalize_vector)
+        return self.head.vector(self._session.run(self.head.output, ids), normalize_vector)
+
+    def scores(self, ids: Sequence[int], types: Sequence[int] | None = None) -> np.ndarray:
+        """A classifier's or reranker's logits for a text or a pair with tokens ``ids`` and their ``types``: float32 [labels]."""
+        return self._session.run("logits", ids, types)
+
+    def sparse(self, ids: Sequence[int]) -> np.ndarray:
+        """A sparse model's weights for a text with tokens ``ids`` (special tokens included): float32 [vocabulary]."""
+        return self._session.run("weights", ids)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.json"
 
@@ -35,6 +35,8 @@ class ModelInfo(Struct):
     """Class in transformers, such as ``BertModel``."""
     model_type: str
     """``model_type`` of the checkpoint's ``config.json``, such as ``bert``."""
+    weights: str
+    """``checkpoint``: the weights that its own classes load; ``onnx``: the ONNX file that the repository publishes beside them."""
 
 
 class Differences(Struct):
@@ -48,6 +50,16 @@ class Differences(Struct):
     """Neighbouring ids with the same meaning."""
 
 
+class PairInfo(Struct):
+    """Ids put around two texts that are read together."""
+
+    prefix: list[int]
+    middle: list[int]
+    suffix: list[int]
+    second_type: int
+    """Token type of the second text and of the suffix; that of all before it is 0."""
+
+
 class TokenizerInfo(Struct):
     """How a text becomes token ids."""
 
@@ -57,6 +69,8 @@ class TokenizerInfo(Struct):
     """Ids put before every text, such as ``[CLS]``."""
     suffix: list[int]
     """Ids put after every text, such as ``[SEP]``."""
+    pair: PairInfo | None
+    """How two texts become one sequence; None for a tokenizer that puts nothing around a pair."""
     special_tokens: list[str]
     """Strings that the tokenizer turns into a special token where a text contains them."""
     blank: int | None
@@ -66,16 +80,23 @@ class TokenizerInfo(Struct):
 
 
 class GraphInfo(Struct):
-    """Inputs and output of the ONNX graph."""
+    """Inputs and outputs of the ONNX graph."""
 
     inputs: list[str]
     """Names of its inputs, each int64 of shape [1, tokens]; ``input_ids`` is always one of them."""
-    output: str
-    """Name of the output with the token vectors, float32 of shape [1, tokens, hidden]."""
+    outputs: list[str]
+    """Names of its outputs, each float32. The names have a meaning:
+
+    - ``token_vectors`` [1, tokens, hidden];
+    - ``vector`` [1, dimensions]: of the text, of a model whose vectors pass through other layers after pooling;
+    - ``logits`` [1, labels]: of a classifier or reranker;
+    - ``weights`` [1, vocabulary]: of a sparse model, the largest of all tokens' log(1 + relu(logit)) for each word.
+    """
 
 
-class Fidelity(Struct):
-    """Cosines between the vectors of the shipped graph and of the fp32 model, over a fixed multilingual set of texts."""
+class Fidelity(Struct, tag="vectors"):
+    """Cosines between the vectors of the artifact and of the fp32 model, over a fixed multilingual set of texts. Of a model with a
+    vector for each token, a text's cosine is the mean of its tokens'."""
 
     texts: int
     cosine_mean: float
@@ -84,6 +105,18 @@ class Fidelity(Struct):
     cosine_min: float
     threshold: float
     """The lowest ``cosine_min`` with which the artifact may ship."""
+
+
+class ScoreFidelity(Struct, tag="scores"):
+    """Differences between the scores of the artifact and of the fp32 model, over a fixed multilingual set of pairs of texts."""
+
+    pairs: int
+    largest_difference: float
+    """Of any label's score, after the model's activation."""
+    kendall_tau: float
+    """Of the rankings of texts for a query by the first score, the mean over the queries: 1 if they are the same."""
+    threshold: float
+    """The highest ``largest_difference`` with which the artifact may ship."""
 
 
 class Memory(Struct):
@@ -103,10 +136,15 @@ class FileInfo(Struct):
 
 
 class Golden(Struct):
-    """An entry of ``golden.json``: a text (without prompt) and the unit vector that this artifact computes for it."""
+    """An entry of ``golden.json``: a text (without prompt) and what this artifact computes for it."""
 
     text: str
     vector: list[float]
+    """The unit vector; the vectors of all tokens, one after the other; logits; or the weights of ``words``."""
+    other: str | None = None
+    """The second text of a pair."""
+    words: list[int] | None = None
+    """Ids of a sparse model's words."""
 
 
 class Manifest(Struct):
@@ -119,15 +157,24 @@ class Manifest(Struct):
     precision: str
     """``fast``, ``balanced`` or ``exact``."""
     task: str
-    """``embed``: the model turns a text into a vector. ``runtime.engine.heads`` lists the tasks."""
+    """``embed``: a text becomes a vector. ``runtime.engine.heads`` lists the tasks."""
     dimensions: int
-    """Length of a pooled vector."""
+    """Length of the vectors that are served: all of a pooled vector, or the first so many (``truncate_dim``). The number of labels
+    of a classifier, 1 for a reranker, the size of the vocabulary for a sparse model."""
+    matryoshka_dimensions: list[int]
+    """Shorter vectors that the model was trained for; empty if its checkpoint names none."""
+    similarity: str
+    """The function that the model's vectors are compared by: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``."""
     hidden: int
     """Length of a token vector."""
     max_tokens: int
     """Most tokens that the model reads of a text, special tokens included."""
     pooling: list[str]
     """Pooling modes by sentence-transformers' names; their vectors are concatenated in this order."""
+    labels: list[str]
+    """Names of a classifier's labels, in the order of its logits; empty for other tasks."""
+    activation: str
+    """Makes scores of a classifier's or reranker's logits: ``sigmoid``, ``softmax`` or ``identity``."""
     normalize: bool
     """Whether the model's own vectors are scaled to unit length."""
     prompts: dict[str, str]
@@ -136,7 +183,7 @@ class Manifest(Struct):
     """Name of the prompt that the checkpoint puts before every input, if it does."""
     tokenizer: TokenizerInfo
     graph: GraphInfo
-    fidelity: Fidelity | None
+    fidelity: Fidelity | ScoreFidelity | None
     """None only while the artifact is being made."""
     memory: Memory | None
     """None only while the artifact is being made."""

@@ -12,10 +12,12 @@ GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "model.bin"
 
 _INPUTS = {
-    "input_ids": lambda input_ids: input_ids,
-    "attention_mask": np.ones_like,
-    "token_type_ids": np.zeros_like,
+    "input_ids": lambda ids, types: ids,
+    "attention_mask": lambda ids, types: np.ones_like(ids),
+    "token_type_ids": lambda ids, types: types,
+    "position_ids": lambda ids, types: np.arange(ids.shape[1], dtype=np.int64)[np.newaxis],
 }
+"""Values of the graph's inputs by name, for one text without padding."""
 
 
 class Session:
@@ -27,14 +29,19 @@ class Session:
 
     def __init__(self, folder: Path, info: GraphInfo, threads: int | None = None) -> None:
         self._inputs = info.inputs
-        self._output = info.output
         self._session = _load(folder / GRAPH_FILE, threads)
 
-    def run(self, ids: Sequence[int]) -> np.ndarray:
-        """The graph's output for one text with tokens ``ids`` (special tokens included), without the batch's dimension."""
+    def run(self, output: str, ids: Sequence[int], types: Sequence[int] | None = None) -> np.ndarray:
+        """One output of the graph for one text, without the batch's dimension.
+
+        Args:
+            ids: its tokens, special tokens included.
+            types: the tokens' types; by default all 0.
+        """
         input_ids = np.array([ids], dtype=np.int64)
-        feed = {name: _INPUTS[name](input_ids) for name in self._inputs}
-        return self._session.run([self._output], feed)[0][0]
+        token_types = np.zeros_like(input_ids) if types is None else np.array([types], dtype=np.int64)
+        feed = {name: _INPUTS[name](input_ids, token_types) for name in self._inputs}
+        return self._session.run([output], feed)[0][0]
 
 
 def _load(graph: Path, threads: int | None) -> onnxruntime.InferenceSession:

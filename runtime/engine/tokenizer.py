@@ -78,6 +78,13 @@ class Tokenizer:
         """``ids`` between the special tokens that the model expects around a text."""
         return [*self.info.prefix, *ids, *self.info.suffix]
 
+    def pair(self, first: Sequence[int], second: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Ids of two texts, between the special tokens that the model expects around a pair; and the type of each token."""
+        around = self.info.pair
+        before = [*around.prefix, *first, *around.middle]
+        behind = [*second, *around.suffix]
+        return before + behind, [0] * len(before) + [around.second_type] * len(behind)
+
     def is_vocabulary(self, ids: Sequence[int]) -> bool:
         """Whether all of ``ids`` are tokens. Uses kitoken if it is loaded."""
         if self._kitoken is None:
@@ -92,3 +99,9 @@ class Tokenizer:
     def num_special_tokens(self) -> int:
         """How many tokens :meth:`with_special_tokens` adds."""
         return len(self.info.prefix) + len(self.info.suffix)
+
+    @property
+    def num_special_tokens_of_pair(self) -> int:
+        """How many tokens :meth:`pair` adds."""
+        around = self.info.pair
+        return len(around.prefix) + len(around.middle) + len(around.suffix)

@@ -71,10 +71,12 @@ class Application:
         response.key = key
         return label, response
 
-    def embed(self, fields: Any, request_id: str = "", deadline: float = float("inf")) -> Response:
-        """Answer a call that has the fields of ``POST /embed`` but is not an HTTP request."""
+    def invoke(self, fields: Any, request_id: str = "", deadline: float = float("inf")) -> Response:
+        """Answer a call that has the fields of a request to the route of the model's task (``POST /embed`` for an embedding model) but
+        is not an HTTP request."""
         try:
-            response = self._call(routes.EMBED, [convert_fields(fields, routes.EMBED.request)], deadline)
+            route = routes.BY_TASK[self.service.manifest.task]
+            response = self._call(route, [convert_fields(fields, route.request)], deadline)
             sizes.check(response)
         except Exception as error:
             response = tei_error(self._request_error(error, request_id))
@@ -83,19 +85,19 @@ class Application:
     def _call(self, route: Route, arguments: list[Any], deadline: float, gzip: bool | None = None) -> Response:
         call = Call(
             service=self.service,
-            routes=routes.ROUTES,
+            routes=routes.answerable(self.service.manifest.task),
             metrics=self.metrics,
             served_model_names=self._served_model_names,
             needs_key=self.authenticator.needs_key,
             gzip=gzip,
             deadline=deadline,
         )
-        if route.task is None:
+        if not route.tasks:
             return route.function(call, *arguments)
         start, method = perf_counter(), "batch" if is_batch(arguments[-1]) else "single"
         self.metrics.count_request(method)
-        if route.task != self.service.manifest.task:
-            raise Unsupported(routes.UNSUPPORTED[route.task])
+        if self.service.manifest.task not in route.tasks:
+            raise Unsupported(routes.UNSUPPORTED[route.tasks[0]])
         response = route.function(call, *arguments)
         self.metrics.count_success(method, response.usage, perf_counter() - start)
         return response

@@ -4,8 +4,9 @@ import msgspec
 
 from ..service.errors import EmptyInput, InvalidInput
 from ..service.options import EncodeOptions
+from ..service.service import Service
 from .errors import HttpError
-from .types import Input, OpenAIEmbeddingsRequest, PredictRequest, Reading
+from .types import Input, OpenAIEmbeddingsRequest, PairTruncation, PredictInput, PredictRequest, Reading, Truncation
 
 
 def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
@@ -29,6 +30,38 @@ def as_batch(inputs: Input, name: str = "inputs") -> list[str | list[int]]:
             f"`{name}` are a list of texts and lists of token ids, or the token ids of one text",
         )
     return [inputs]
+
+
+def as_sequences(inputs: PredictInput) -> tuple[list[str | tuple[str, str]], bool]:
+    """The inputs of a request to ``/predict`` as texts and pairs of texts, and whether there is one that is not in a list.
+
+    Raises:
+        EmptyInput: there are none.
+        HttpError: they are neither one or two texts nor a list of lists of one or two texts (422).
+    """
+    if isinstance(inputs, str):
+        return [inputs], True
+    if not inputs:
+        raise EmptyInput("`inputs` cannot be empty", param="inputs")
+    single = all(isinstance(value, str) for value in inputs)
+    lists = [inputs] if single else inputs
+    if not all(isinstance(each, list) and len(each) in (1, 2) for each in lists):
+        raise HttpError(
+            422,
+            "Failed to deserialize the JSON body into the target type: "
+            "`inputs` are a text, a pair of texts, or a list of lists of one or two texts",
+        )
+    return [each[0] if len(each) == 1 else tuple(each) for each in lists], single
+
+
+def truncation_options(service: Service, request: Truncation | PairTruncation) -> EncodeOptions:
+    """The options for encoding the inputs of a ``request`` that cannot be read in windows."""
+    truncate = service.config.long_texts == "truncate" if request.truncate is None else request.truncate
+    return EncodeOptions(
+        prompt_name=getattr(request, "prompt_name", ""),
+        long_texts="truncate" if truncate else "error",
+        truncation_direction=request.truncation_direction.lower(),
+    )
 
 
 def is_batch(request: msgspec.Struct) -> bool:

@@ -20,11 +20,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     """If it ends in ``/{…}``, it matches all paths that start like it; the function gets the rest."""
-    function: Callable[..., Response] | None = None
-    """Takes the :class:`Call` and, if the route has one, the request. Its docstring is the summary in the description. None
-    for a task that no head serves yet."""
-    task: str | None = None
-    """The model's task that the route needs; None if it serves every model."""
+    function: Callable[..., Response]
+    """Takes the :class:`Call` and, if the route has one, the request. Its docstring is the summary in the description."""
+    tasks: tuple[str, ...] = ()
+    """The model's tasks that the route serves; none if it serves every model."""
     request: Any = None
     """Type of the request's body."""
     response: Any
@@ -42,7 +41,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     service: Service
     routes: tuple[Route, ...]
-    """All routes, for the description."""
+    """The routes that the model can answer, for the description."""
     metrics: Metrics
     served_model_names: tuple[str, ...] = ()
     """Names for the model besides its id, for OpenAI's clients; ``*`` for any."""
@@ -61,8 +60,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self, inputs: Sequence[str | list[int]], options: EncodeOptions) -> Encoded:
         """The tokens of ``inputs``, which the metrics count; see :meth:`Service.encode`."""
+        return self._counted(self.service.encode, inputs, options)
+
+    def encode_pairs(self, inputs: Sequence[str | tuple[str, str]], options: EncodeOptions) -> Encoded:
+        """The tokens of ``inputs``, which the metrics count; see :meth:`Service.encode_pairs`."""
+        return self._counted(self.service.encode_pairs, inputs, options)
+
+    def _counted(self, encode: Callable[..., Encoded], inputs: Sequence, options: EncodeOptions) -> Encoded:
         self.metrics.count_inputs(len(inputs))
-        encoded = self.service.encode(inputs, options, self.deadline)
+        encoded = encode(inputs, options, self.deadline)
         self.metrics.observe_lengths(encoded)
         return encoded
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import openai, pages, tei, types
+from . import cohere, openai, pages, tei, types
 from .errors import HttpError
 from .route import Route
 
@@ -22,26 +22,39 @@ def _tei(path: str, function: Callable, request: Any, response: Any, **more: Any
     return Route(method="POST", path=path, function=function, request=request, response=response, **more)
 
 
-def _no_head(path: str, task: str, request: Any, response: Any) -> Route:
-    """A route of TEI for a task that no head serves yet."""
-    statuses = (*TEI_STATUSES, 424)
-    return Route(method="POST", path=path, task=task, request=request, response=response, statuses=statuses)
+def _task(path: str, function: Callable, request: Any, response: Any, *tasks: str, **more: Any) -> Route:
+    """A route of TEI for models of these tasks."""
+    return _tei(path, function, request, response, tasks=tasks, statuses=(*TEI_STATUSES, 424), **more)
 
 
 def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
     return Route(method="GET", path=path, function=function, response=response, **more)
 
 
-EMBED = _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, task="embed", also=("/", "/invocations"))
+EMBED = _task("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, "embed", also=("/", "/invocations"))
+EMBED_ALL = _task("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse, "embed", "multi_vector")
+EMBED_SPARSE = _task("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse, "sparse")
+PREDICT = _task("/predict", tei.predict, types.PredictRequest, types.PredictResponse, "classify")
+RERANK = _task("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse, "rerank")
 ROUTES = (
     EMBED,
-    _tei("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse, task="embed"),
-    _tei("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse, task="embed"),
+    EMBED_ALL,
+    _task("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse, "embed"),
     _tei("/tokenize", tei.tokenize, types.TokenizeRequest, types.TokenizeResponse),
     _tei("/decode", tei.decode, types.DecodeRequest, types.DecodeResponse),
-    _no_head("/embed_sparse", "sparse", types.EmbedSparseRequest, types.EmbedSparseResponse),
-    _no_head("/predict", "classify", types.PredictRequest, types.PredictResponse),
-    _no_head("/rerank", "rerank", types.RerankRequest, types.RerankResponse),
+    EMBED_SPARSE,
+    PREDICT,
+    RERANK,
+    Route(
+        method="POST",
+        path="/v1/rerank",
+        function=cohere.rerank,
+        tasks=("rerank",),
+        request=types.CohereRerankRequest,
+        response=types.CohereRerankResponse,
+        statuses=(400, 424),
+        also=("/v2/rerank",),
+    ),
     _get("/health", tei.health, "text/plain", also=("/", "/ping"), open=True),
     _get("/info", tei.info, types.Info),
     _get("/metrics", pages.metrics, "text/plain"),
@@ -49,7 +62,7 @@ ROUTES = (
         method="POST",
         path="/v1/embeddings",
         function=openai.embeddings,
-        task="embed",
+        tasks=("embed",),
         request=types.OpenAIEmbeddingsRequest,
         response=types.OpenAIEmbeddingsResponse,
         statuses=(400, 404),
@@ -60,6 +73,15 @@ ROUTES = (
     _get("/openapi.json", pages.description, dict[str, Any], also=("/api-doc/openapi.json",)),
     _get("/docs", pages.docs, "text/html"),
 )
+
+
+BY_TASK = {"embed": EMBED, "multi_vector": EMBED_ALL, "sparse": EMBED_SPARSE, "classify": PREDICT, "rerank": RERANK}
+"""The route whose fields a direct invocation has, by the model's task."""
+
+
+def answerable(task: str) -> tuple[Route, ...]:
+    """The routes that a model with this task can answer."""
+    return tuple(route for route in ROUTES if not route.tasks or task in route.tasks)
 
 
 def _by_path() -> dict[str, dict[str, Route]]:

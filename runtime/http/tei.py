@@ -2,22 +2,31 @@
 
 from itertools import accumulate
 
-from ..service.options import EmbedOptions, EncodeOptions
+from ..engine.manifest import Manifest
+from ..service.options import EmbedOptions, Usage
 from . import VERSION, sizes
 from .answers import json_answer, numbers_answer, text_answer
-from .inputs import as_batch, encode_options
+from .inputs import as_batch, as_sequences, encode_options, truncation_options
 from .messages import Response
 from .route import Call
 from .types import (
+    ClassifierModel,
     DecodeRequest,
     EmbedAllRequest,
     EmbeddingModel,
     EmbedRequest,
+    EmbedSparseRequest,
     Info,
     ModelType,
+    PairTruncation,
+    Prediction,
+    PredictRequest,
+    Rank,
+    RerankRequest,
     SimilarityParameters,
     SimilarityRequest,
     SimpleToken,
+    SparseValue,
     TokenizeRequest,
 )
 
@@ -36,7 +45,7 @@ def info(call: Call) -> Response:
             model_sha=manifest.model.revision,
             model_dtype="float32" if manifest.precision == "exact" else "int8",
             served_model_name=call.model_names[0],
-            model_type=ModelType(EmbeddingModel("+".join(manifest.pooling))),
+            model_type=_model_type(manifest),
             max_concurrent_requests=1,
             max_input_length=manifest.max_tokens,
             max_batch_tokens=service.limits.max_tokens,
@@ -55,6 +64,18 @@ def info(call: Call) -> Response:
     )
 
 
+def _model_type(manifest: Manifest) -> ModelType:
+    if manifest.task in ("classify", "rerank"):
+        labels = manifest.labels or ["LABEL_0"]
+        classifier = ClassifierModel(
+            id2label={str(index): label for index, label in enumerate(labels)},
+            label2id={label: index for index, label in enumerate(labels)},
+        )
+        return ModelType(classifier=classifier) if manifest.task == "classify" else ModelType(reranker=classifier)
+    pooling = "splade" if manifest.task == "sparse" else "+".join(manifest.pooling)
+    return ModelType(embedding=EmbeddingModel(pooling))
+
+
 def embed(call: Call, request: EmbedRequest) -> Response:
     """Vectors of texts."""
     service, inputs = call.service, as_batch(request.inputs)
@@ -71,17 +92,59 @@ def embed_all(call: Call, request: EmbedAllRequest) -> Response:
     service, inputs = call.service, as_batch(request.inputs)
     service.limits.check_count(len(inputs))
     # A token that is in two windows has two vectors, so long texts are not read in windows.
-    truncate = service.config.long_texts == "truncate" if request.truncate is None else request.truncate
-    options = EncodeOptions(
-        prompt_name=request.prompt_name,
-        long_texts="truncate" if truncate else "error",
-        truncation_direction=request.truncation_direction.lower(),
-    )
-    encoded = call.encode(inputs, options)
+    encoded = call.encode(inputs, truncation_options(service, request))
     lengths = [len(windows[0]) for windows in encoded.windows]
     sizes.check_token_vectors(lengths, service.manifest.hidden, gzip=call.gzip)
     vectors, usage = service.token_vectors(encoded, call.deadline)
     return numbers_answer(vectors, usage)
+
+
+def embed_sparse(call: Call, request: EmbedSparseRequest) -> Response:
+    """For each text the words of the vocabulary that have a weight, with their weights."""
+    service, inputs = call.service, as_batch(request.inputs)
+    service.limits.check_count(len(inputs))
+    # A word's weight is its largest one in the text, and its text's windows are not looked at together.
+    encoded = call.encode(inputs, truncation_options(service, request))
+    results, usage = service.sparse(encoded, call.deadline)
+    answer = [
+        [SparseValue(index, value) for index, value in zip(words.tolist(), weights.tolist(), strict=True)]
+        for words, weights in results
+    ]
+    return json_answer(answer, usage)
+
+
+def predict(call: Call, request: PredictRequest) -> Response:
+    """Labels of texts or of pairs of texts, with their scores, the highest first."""
+    service = call.service
+    inputs, single = as_sequences(request.inputs)
+    service.limits.check_count(len(inputs))
+    encoded = call.encode_pairs(inputs, truncation_options(service, request))
+    scores, usage = service.scores(encoded, request.raw_scores, call.deadline)
+    answer = [_predictions(each.tolist(), service.manifest.labels) for each in scores]
+    return json_answer(answer[0] if single else answer, usage)
+
+
+def _predictions(scores: list[float], labels: list[str]) -> list[Prediction]:
+    predictions = [Prediction(score, label) for score, label in zip(scores, labels, strict=True)]
+    return sorted(predictions, key=lambda prediction: -prediction.score)
+
+
+def rerank(call: Call, request: RerankRequest) -> Response:
+    """Texts by their relevance to a query, the most relevant first."""
+    ranks, usage = rank(call, request.query, request.texts, request, "texts")
+    if request.return_text:
+        ranks = [Rank(each.index, each.score, request.texts[each.index]) for each in ranks]
+    return json_answer(ranks, usage)
+
+
+def rank(call: Call, query: str, texts: list[str], options: PairTruncation, name: str) -> tuple[list[Rank], Usage]:
+    """``texts``, the request's field ``name``, by their relevance to ``query``."""
+    service = call.service
+    service.limits.check_count(len(texts), name)
+    encoded = call.encode_pairs([(query, text) for text in texts], truncation_options(service, options))
+    scores, usage = service.scores(encoded, options.raw_scores, call.deadline)
+    ranks = [Rank(index, score) for index, score in enumerate(scores[:, 0].tolist())]
+    return sorted(ranks, key=lambda each: -each.score), usage
 
 
 def similarity(call: Call, request: SimilarityRequest) -> Response:

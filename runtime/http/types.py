@@ -239,13 +239,18 @@ class DecodeRequest(Struct, kw_only=True):
 DecodeResponse = Annotated[list[str], Meta(examples=[["test"]])]
 
 
-class PredictRequest(Struct, kw_only=True):
+class PairTruncation(Struct, kw_only=True):
+    """How pairs of texts are read and scored, by TEI's options."""
+
+    truncate: Truncate = None
+    truncation_direction: TruncationDirection = "Right"
+    raw_scores: Annotated[bool, Meta(description="Whether scores are the model's logits.")] = False
+
+
+class PredictRequest(PairTruncation, kw_only=True):
     """Texts to classify."""
 
     inputs: PredictInput
-    truncate: Truncate = None
-    truncation_direction: TruncationDirection = "Right"
-    raw_scores: bool = False
 
 
 class Prediction(Struct):
@@ -256,14 +261,11 @@ class Prediction(Struct):
 PredictResponse = list[Prediction | list[Prediction]]
 
 
-class RerankRequest(Struct, kw_only=True):
+class RerankRequest(PairTruncation, kw_only=True):
     """Texts to rank by their relevance to a query."""
 
     query: Annotated[str, Meta(examples=["What is Deep Learning?"])]
     texts: Annotated[list[str], Meta(examples=[["Deep Learning is ..."]])]
-    truncate: Truncate = None
-    truncation_direction: TruncationDirection = "Right"
-    raw_scores: bool = False
     return_text: bool = False
 
     def __post_init__(self) -> None:
@@ -280,12 +282,67 @@ class Rank(Struct):
 RerankResponse = list[Rank]
 
 
+class CohereDocument(Struct):
+    text: str
+
+
+class CohereRerankRequest(PairTruncation, kw_only=True):
+    """Texts to rank by their relevance to a query, by Cohere's and Jina's options and, for clients that can send more, TEI's."""
+
+    query: Annotated[str, Meta(examples=["What is Deep Learning?"])]
+    documents: Annotated[list[str | CohereDocument], Meta(examples=[["Deep Learning is ..."]])]
+    model: Annotated[str | None, Meta(description="A name of the model as `/v1/models` lists them.")] = None
+    top_n: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="How many to answer with. By default all.")
+    ] = None
+    return_documents: Annotated[bool, Meta(description="Whether the answer has the texts.")] = False
+    max_tokens_per_doc: Annotated[
+        int | None, Meta(description="Accepted, not used: a pair is cut where the model's length ends.")
+    ] = None
+
+
+class CohereResult(Struct, omit_defaults=True):
+    index: int
+    relevance_score: float
+    document: CohereDocument | None = None
+
+
+class CohereBilledUnits(Struct):
+    search_units: int = 1
+
+
+class CohereMeta(Struct):
+    billed_units: CohereBilledUnits
+
+
+class CohereUsage(Struct):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class CohereRerankResponse(Struct):
+    id: str
+    model: str
+    results: list[CohereResult]
+    meta: CohereMeta
+    usage: CohereUsage
+
+
 class EmbeddingModel(Struct):
     pooling: str
 
 
-class ModelType(Struct):
-    embedding: EmbeddingModel
+class ClassifierModel(Struct):
+    id2label: dict[str, str]
+    label2id: dict[str, int]
+
+
+class ModelType(Struct, omit_defaults=True):
+    """What the model gives; one of the three."""
+
+    embedding: EmbeddingModel | None = None
+    classifier: ClassifierModel | None = None
+    reranker: ClassifierModel | None = None
 
 
 class Info(Struct, kw_only=True):

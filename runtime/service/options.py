@@ -53,6 +53,8 @@ class Encoded(msgspec.Struct, frozen=True):
     """Inputs that were cut off."""
     seconds: float
     """Time spent on encoding."""
+    types: list[list[int]] | None = None
+    """For each input, read in one window, the types of its tokens; None if all are 0."""
 
 
 class Usage(msgspec.Struct, frozen=True):

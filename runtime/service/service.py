@@ -1,7 +1,8 @@
 """The service: texts or token ids in, vectors out, by a request's options.
 
 A request takes two steps, so that a refused one costs no inference: :meth:`Service.encode` applies prompts, limits and the
-handling of long texts; :meth:`Service.embed` or :meth:`Service.token_vectors` compute. A ``deadline`` is the time by
+handling of long texts (:meth:`Service.encode_pairs` for a classifier or reranker); :meth:`Service.embed`,
+:meth:`Service.token_vectors`, :meth:`Service.scores` or :meth:`Service.sparse` compute. A ``deadline`` is the time by
 ``perf_counter``, in seconds, when the request has to be answered. How many inputs a request has, ``Limits.check_count`` checks
 before, because a route knows the name of its field.
 """
@@ -17,11 +18,13 @@ import numpy as np
 from ..engine.heads.pooling import normalize
 from ..engine.manifest import Manifest
 from . import windows
+from .activations import ACTIVATIONS
 from .characters import fitting
 from .deadline import in_time
 from .errors import EmptyInput, InvalidInput, NotTokenizable, UnknownPromptError
 from .limits import Limits
 from .options import Direction, EmbedOptions, Encoded, EncodeOptions, LongTexts, ServiceConfig, Usage
+from .pairs import shorten_pair
 
 if TYPE_CHECKING:  # to describe the API needs no onnxruntime
     from ..engine.engine import Engine
@@ -79,6 +82,33 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             self.limits.check_tokens(tokens, len(encoded), len(inputs))
         return Encoded(encoded, tokens, sum(map(len, inputs)), truncated, perf_counter() - start)
 
+    def encode_pairs(
+        self, inputs: Sequence[str | tuple[str, str]], options: EncodeOptions, deadline: float = float("inf")
+    ) -> Encoded:
+        """Turn texts and pairs of texts into the tokens that a classifier or reranker reads. Of a pair that is too long, the longer
+        text is cut first.
+
+        Raises:
+            EmptyInput, InvalidInput, NotTokenizable: an input or option is not allowed, or the tokenizer knows no pairs.
+            OutOfTime: the inputs would not be encoded before the deadline.
+        """
+        start = perf_counter()
+        encoded, types, tokens, characters, truncated = [], [], 0, 0, 0
+        for value in in_time(inputs, deadline, "texts were tokenized"):
+            if isinstance(value, str):
+                [ids], cut = self._windows(value, "", options)
+                own = [0] * len(ids)
+                characters += len(value)
+            else:
+                ids, own, cut = self._pair(*value, options)
+                characters += sum(map(len, value))
+            encoded.append([ids])
+            types.append(own)
+            truncated += cut
+            tokens += len(ids)
+            self.limits.check_tokens(tokens, len(encoded), len(inputs))
+        return Encoded(encoded, tokens, characters, truncated, perf_counter() - start, types)
+
     def embed(
         self, encoded: Encoded, options: EmbedOptions, deadline: float = float("inf")
     ) -> tuple[np.ndarray, Usage]:
@@ -107,6 +137,34 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         start = perf_counter()
         vectors = list(_compute(self.engine.token_vectors, encoded, deadline))
         return vectors, _usage(encoded, perf_counter() - start)
+
+    def scores(self, encoded: Encoded, raw_scores: bool, deadline: float = float("inf")) -> tuple[np.ndarray, Usage]:
+        """Scores of the encoded inputs, float32 [inputs, labels]: logits if ``raw_scores``, else by the manifest's ``activation``.
+
+        Raises:
+            OutOfTime: the scores would not be done before the deadline.
+        """
+        start = perf_counter()
+        types = encoded.types or [None] * len(encoded.windows)
+        inputs = [(ids, own) for [ids], own in zip(encoded.windows, types, strict=True)]
+        logits = [self.engine.scores(*each) for each in in_time(inputs, deadline, "texts were scored")]
+        activate = ACTIVATIONS["identity" if raw_scores else self.manifest.activation]
+        return np.stack([activate(each) for each in logits]), _usage(encoded, perf_counter() - start)
+
+    def sparse(
+        self, encoded: Encoded, deadline: float = float("inf")
+    ) -> tuple[list[tuple[np.ndarray, np.ndarray]], Usage]:
+        """For each encoded input the words that have a weight, int64 [words] in ascending order, and their weights, float32 [words].
+
+        Raises:
+            OutOfTime: the weights would not be done before the deadline.
+        """
+        start = perf_counter()
+        results = []
+        for weights in _compute(self.engine.sparse, encoded, deadline):
+            words = np.flatnonzero(weights)
+            results.append((words, weights[words]))
+        return results, _usage(encoded, perf_counter() - start)
 
     def tokenize(
         self, texts: Sequence[str], prompt_name: str | None, add_special_tokens: bool, deadline: float = float("inf")
@@ -220,6 +278,28 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             f"`inputs` must have less than {max_tokens} tokens. Given: {len(content) + max_tokens - room}",
             param="inputs",
         )
+
+    def _pair(self, first: str, second: str, options: EncodeOptions) -> tuple[list[int], list[int], bool]:
+        """Ids of a pair, their types, and whether one of the texts was cut off."""
+        if not first or not second:
+            raise EmptyInput("`inputs` cannot be empty", param="inputs")
+        tokenizer = self.engine.tokenizer
+        if tokenizer.info.pair is None:
+            raise InvalidInput("the model's tokenizer knows no pairs of texts", param="inputs")
+        mode, max_tokens = options.long_texts or self.config.long_texts, self.manifest.max_tokens
+        limited = [self._limited(text, mode, options.truncation_direction) for text in (first, second)]
+        ids = [self._tokenize(text) for text in limited]
+        room = max_tokens - tokenizer.num_special_tokens_of_pair
+        kept = shorten_pair(len(ids[0]), len(ids[1]), room)
+        cut = limited != [first, second] or kept != (len(ids[0]), len(ids[1]))
+        if cut and mode != "truncate":
+            given = sum(map(len, ids)) + tokenizer.num_special_tokens_of_pair
+            raise InvalidInput(f"`inputs` must have less than {max_tokens} tokens. Given: {given}", param="inputs")
+        parts = [
+            each[:count] if options.truncation_direction == "right" else each[len(each) - count :]
+            for each, count in zip(ids, kept, strict=True)
+        ]
+        return *tokenizer.pair(*parts), cut
 
     def _limited(self, text: str, mode: LongTexts, direction: Direction) -> str:
         """``text``, cut to the characters that may be tokenized if it would be truncated anyway."""

@@ -91,10 +91,11 @@ def test_modules_that_are_not_served_are_refused(save_sentence_model, tmp_path):
     folder, _ = save_sentence_model("mean")
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     modules = json.loads((tmp_path / "modules.json").read_text())
-    modules.append({"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"})
+    modules.append({"idx": 3, "name": "3", "path": "3_CNN", "type": "sentence_transformers.models.CNN"})
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(
-        UnsupportedModelError, match=r"module sentence_transformers.models.Dense; supported are Transformer"
+        UnsupportedModelError,
+        match=r"module sentence_transformers.models.CNN there, which is not supported; supported are Dense",
     ):
         read(tmp_path)
 

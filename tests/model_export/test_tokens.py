@@ -11,7 +11,6 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from model_export.checkpoint import Checkpoint
 from model_export.differences import ambiguous_segmentations
 from model_export.random_texts import random_texts
 from model_export.tokenizer import export_tokenizer
@@ -83,7 +82,7 @@ def save(tokenizer, folder):
 
 def export(folder, to):
     """The artifact's tokenizer, and the original with neither truncation nor padding."""
-    info = export_tokenizer(Checkpoint(folder=folder, id="test", source="folder", revision=None), to)
+    info = export_tokenizer(folder, to)
     backend = AutoTokenizer.from_pretrained(folder).backend_tokenizer
     backend.no_truncation()
     backend.no_padding()

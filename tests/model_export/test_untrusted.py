@@ -18,7 +18,7 @@ from model_export.__main__ import main
 from model_export.checkpoint.hub import _wanted
 from model_export.describe import describe
 from model_export.errors import CheckpointError, UnsupportedModelError
-from model_export.export import load_model
+from model_export.originals import load_original
 from model_export.tokenizer import export_tokenizer
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -71,7 +71,7 @@ def test_the_undamaged_checkpoint_is_read(folder):
         ("modules.json", '{"0": 1}', "modules.json: is malformed (Expected `array`, got `object`"),
         ("modules.json", "[1]", "modules.json: is malformed (Expected `object`, got `int` - at `$[0]`)"),
         ("modules.json", '[{"path": ""}]', "modules.json: is malformed (Object missing required field `type`"),
-        ("modules.json", "[]", "modules.json names no Pooling"),
+        ("modules.json", "[]", "modules.json: has the modules []; one of Transformer"),
         ("1_Pooling/config.json", '{"pooling_mode": [{}]}', "1_Pooling/config.json: is malformed"),
         ("1_Pooling/config.json", '{"pooling_mode": ["evil"]}', "pools by ['evil']; supported are ['cls'"),
         ("1_Pooling/config.json", '{"pooling_mode": []}', "pools by []; supported are ['cls'"),
@@ -256,7 +256,7 @@ def test_a_tokenizer_that_is_none_is_refused(folder, tmp_path, content):
         (folder / name).unlink(missing_ok=True)
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     with pytest.raises(CheckpointError, match="its tokenizer cannot be loaded or used"):
-        export_tokenizer(checkpoints.fetch(ModelSettings(model=str(folder))), tmp_path)
+        export_tokenizer(folder, tmp_path)
 
 
 def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
@@ -265,7 +265,12 @@ def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
     write(folder / "tokenizer.json", definition)
     write(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
     with pytest.raises(CheckpointError, match="its tokenizer cannot be loaded or used"):
-        export_tokenizer(checkpoints.fetch(ModelSettings(model=str(folder))), tmp_path)
+        export_tokenizer(folder, tmp_path)
+
+
+def load(folder: Path) -> None:
+    checkpoint = checkpoints.fetch(ModelSettings(model=str(folder)))
+    load_original(checkpoint, describe(checkpoint, None, None))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +287,7 @@ def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
 def test_sizes_that_make_no_model_are_refused(folder, fields):
     change(folder / "config.json", **fields)
     with pytest.raises(CheckpointError):
-        load_model(checkpoints.fetch(ModelSettings(model=str(folder))))
+        load(folder)
 
 
 def cut(path: Path) -> None:
@@ -359,5 +364,5 @@ def test_an_architecture_that_only_its_python_knows_is_refused(hostile, monkeypa
     monkeypatch.setattr("builtins.input", lambda *question: asked.append(question) or "y")
     change(hostile.folder / "config.json", model_type="evil")
     with pytest.raises(UnsupportedModelError, match=r"config.json: transformers cannot read it"):
-        load_model(checkpoints.fetch(ModelSettings(model=str(hostile.folder))))
+        load(hostile.folder)
     assert not asked and not hostile.traces.exists()

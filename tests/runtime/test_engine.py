@@ -29,7 +29,8 @@ def changed(artifact: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"task": "rerank"}, "this runtime cannot serve the task 'rerank'; it serves embed"),
+        ({"task": "answer"}, "this runtime cannot serve the task 'answer'; it serves embed"),
+        ({"task": "rerank"}, "its graph has no output 'logits'; it has token_vectors"),
         ({"pooling": ["mean", "middle"]}, "unknown pooling mode: 'middle'; this runtime has cls, max, mean"),
         ({"pooling": []}, "unknown pooling mode: none"),
     ],

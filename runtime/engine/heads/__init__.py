@@ -1,4 +1,4 @@
-"""Heads: from the graph's output for one text to the result of the model's task.
+"""Heads: what the runtime does with the graph's output for each task.
 
 A new task is a module here and a line in :data:`HEADS`.
 """
@@ -7,12 +7,26 @@ from pathlib import Path
 
 from ..manifest import MANIFEST_FILE, ArtifactError, Manifest
 from .embed import EmbedHead
+from .output import OutputHead
 
-HEADS = {"embed": EmbedHead}
-"""The class of the head by task. Each is made from the manifest, and raises ValueError if it cannot do what that says."""
+HEADS = {
+    "embed": EmbedHead,
+    "multi_vector": lambda manifest: OutputHead(manifest, "token_vectors"),
+    "sparse": lambda manifest: OutputHead(manifest, "weights"),
+    "classify": lambda manifest: OutputHead(manifest, "logits"),
+    "rerank": lambda manifest: OutputHead(manifest, "logits"),
+}
+"""Makes the head of a task from the manifest; raises ValueError if it cannot do what that says.
+
+- ``embed``: a text becomes a vector;
+- ``multi_vector``: a text becomes a vector for each of its tokens, as for ColBERT;
+- ``sparse``: a text becomes a weight for each word of the vocabulary, as for SPLADE;
+- ``classify``: a text or a pair of texts becomes a score for each label;
+- ``rerank``: a query and a text become a score.
+"""
 
 
-def make_head(folder: Path, manifest: Manifest) -> EmbedHead:
+def make_head(folder: Path, manifest: Manifest) -> EmbedHead | OutputHead:
     """The head for the task of the artifact in ``folder``.
 
     Raises:

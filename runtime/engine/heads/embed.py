@@ -7,20 +7,24 @@ from .pooling import MODES, normalize, pool
 
 
 class EmbedHead:
-    """Pools token vectors by the manifest's modes.
+    """Takes the graph's own vector of a text, or pools token vectors by the manifest's modes.
 
     Raises:
         ValueError: there are no modes, or one of them is unknown.
     """
 
     def __init__(self, manifest: Manifest) -> None:
+        self.output = "vector" if "vector" in manifest.graph.outputs else "token_vectors"
+        """The output of the graph that :meth:`vector` takes."""
+        self._dimensions = manifest.dimensions
+        self._modes = manifest.pooling
         unknown = [mode for mode in manifest.pooling if mode not in MODES]
         if unknown or not manifest.pooling:
             given = ", ".join(map(repr, unknown)) or "none"
             raise ValueError(f"unknown pooling mode: {given}; this runtime has {', '.join(MODES)}")
-        self._modes = manifest.pooling
 
-    def vector(self, token_vectors: np.ndarray, normalize_vector: bool) -> np.ndarray:
-        """The text's vector, float32 [dimensions], from its tokens' vectors, float32 [tokens, hidden]."""
-        vector = pool(token_vectors, self._modes)
+    def vector(self, values: np.ndarray, normalize_vector: bool) -> np.ndarray:
+        """The text's vector, float32 [dimensions], from the value of :attr:`output`."""
+        vector = values if self.output == "vector" else pool(values, self._modes)
+        vector = vector[: self._dimensions]
         return normalize(vector) if normalize_vector else vector

@@ -1,0 +1,35 @@
+"""Joining a body and its head to one graph."""
+
+from pathlib import Path
+
+import onnx
+from onnx import compose
+
+from .encoder_writer import OUTPUT
+
+
+def attach_head(model: onnx.ModelProto, head: Path) -> None:
+    """Append the graph in the file ``head``, from the body's token vectors to a result, to ``model``, which computes those.
+
+    The body's token vectors stay an output only beside a vector of the text: others have no use for them.
+    """
+    part = onnx.load(head)
+    [source], [result] = part.graph.input, part.graph.output
+    part = compose.add_prefix(part, "head.")
+    body, end = f"head.{source.name}", f"head.{result.name}"
+    if result.name == OUTPUT:
+        _rename(model.graph, OUTPUT, body)
+    else:
+        _rename(part.graph, body, OUTPUT)
+    _rename(part.graph, end, result.name)
+    model.graph.node.extend(part.graph.node)
+    model.graph.initializer.extend(part.graph.initializer)
+    if result.name != "vector":
+        del model.graph.output[:]
+    model.graph.output.append(result)
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]

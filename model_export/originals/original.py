@@ -1,0 +1,123 @@
+"""The interface of an original, and loading one with sentence-transformers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..checkpoint import CONFIG_FILE, Checkpoint
+from ..describe import Description
+from ..errors import CheckpointError, UnsupportedModelError
+from ..export import check_architecture, silence_libraries
+from ..weights import tensor_names
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+Texts = Sequence[str] | Sequence[tuple[str, str]]
+
+
+class Original(Protocol):
+    """A checkpoint, loaded in fp32."""
+
+    config: dict[str, Any]
+    """transformers' configuration of the body."""
+
+    def __init__(self, checkpoint: Checkpoint, description: Description) -> None: ...
+
+    def results(self, texts: Texts) -> np.ndarray:
+        """The result for each text or pair of texts, without a prompt, one at a time: a batch would be padded."""
+        ...
+
+    def export(self, folder: Path) -> tuple[Path, Path | None]:
+        """Write the body, from token ids to ``token_vectors``, and the head behind it, if there is one, as ONNX in fp32."""
+        ...
+
+
+def read_config(checkpoint: Checkpoint, description: Description) -> "PretrainedConfig":
+    """transformers' configuration of ``checkpoint``, whose architecture can be exported and whose weights' files can be read.
+
+    Raises:
+        CheckpointError, UnsupportedModelError: otherwise.
+    """
+    silence_libraries()
+    from transformers import AutoConfig
+
+    folder = checkpoint.folder / description.body
+    tensor_names(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # transformers raises whatever its parts raise
+        raise UnsupportedModelError(f"{folder / CONFIG_FILE}: transformers cannot read it ({error})") from error
+    check_architecture(checkpoint.id, config.model_type)
+    return config
+
+
+def load(kind: Callable, folder: Path, **options: Any):
+    """An instance of ``kind``, a class of sentence-transformers, for the checkpoint in ``folder``: fp32 on the CPU, without code of
+    its own.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+    """
+    import torch
+
+    try:
+        return kind(
+            str(folder),
+            device="cpu",
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"dtype": torch.float32, "attn_implementation": "eager"},
+            **options,
+        )
+    except (
+        Exception
+    ) as error:  # safetensors, pickle, zipfile, transformers and sentence-transformers each raise their own
+        raise CheckpointError(f"{folder}: its weights cannot be loaded ({error})") from error
+
+
+def head_of(model: "PreTrainedModel", finish: Callable[["torch.Tensor"], "torch.Tensor"]) -> "torch.nn.Module":
+    """All of ``model`` behind its body, as a module from token vectors to ``finish`` of its logits. ``model`` loses its body."""
+    import torch
+    from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
+
+    class GivenTokenVectors(torch.nn.Module):
+        """Takes the place of the body. A pooler belongs to the body, but computes with token vectors."""
+
+        def __init__(self, body: torch.nn.Module) -> None:
+            super().__init__()
+            self.config = body.config
+            self.pooler = getattr(body, "pooler", None)
+            # ALBERT's pooler is a linear layer, and its activation another module.
+            self.activation = getattr(body, "pooler_activation", None)
+            self.token_vectors: torch.Tensor | None = None
+
+        def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPoolingAndCrossAttentions:
+            pooled = None
+            if self.pooler is not None:
+                pooled = (
+                    self.activation(self.pooler(self.token_vectors[:, 0]))
+                    if self.activation
+                    else self.pooler(self.token_vectors)
+                )
+            return BaseModelOutputWithPoolingAndCrossAttentions(
+                last_hidden_state=self.token_vectors, pooler_output=pooled
+            )
+
+    class Head(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.body = GivenTokenVectors(model.base_model)
+            setattr(model, model.base_model_prefix, self.body)
+
+        def forward(self, token_vectors: torch.Tensor) -> torch.Tensor:
+            self.body.token_vectors = token_vectors
+            # Any ids that are not padding: one text is not padded.
+            ids = torch.ones(token_vectors.shape[:2], dtype=torch.long) * ((model.config.pad_token_id or 0) + 1)
+            return finish(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits)
+
+    return Head().eval()

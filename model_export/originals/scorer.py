@@ -1,0 +1,38 @@
+"""Rerankers, by ``CrossEncoder``, and classifiers, by the same class: it scores texts as well as pairs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..checkpoint import Checkpoint
+from ..describe import Description
+from ..export import export_body, export_head
+from ..weights import check_weights
+from .original import Texts, head_of, load, read_config
+
+
+class Scorer:
+    """A model with a score for each label, one for a reranker."""
+
+    def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
+        from sentence_transformers import CrossEncoder
+
+        read_config(checkpoint, description)
+        self._encoder = load(CrossEncoder, checkpoint.folder, max_length=description.max_tokens)
+        self._model = self._encoder.model
+        self._hidden = description.hidden
+        self.config = self._model.config.to_dict()
+        check_weights(self._model, checkpoint.folder / description.body, needs_pooler=True)
+
+    def results(self, texts: Texts) -> np.ndarray:
+        """Logits: float32 [texts, labels]."""
+        import torch
+
+        logits = self._encoder.predict(list(texts), batch_size=1, activation_fn=torch.nn.Identity())
+        return np.asarray(logits, np.float32).reshape(len(texts), -1)
+
+    def export(self, folder: Path) -> tuple[Path, Path | None]:
+        body = export_body(self._model.base_model, folder)
+        return body, export_head(
+            head_of(self._model, lambda logits: logits), self._hidden, "logits", folder / "head.onnx"
+        )

@@ -1,0 +1,41 @@
+"""Static embedding models: a vector for each token, looked up in a table, by ``SentenceTransformer``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ..checkpoint import Checkpoint
+from ..describe import Description
+from ..export import TOKEN_VECTORS, silence_libraries
+from .original import load
+
+OPSET = 18
+
+
+class StaticEmbedder:
+    """A model of sentence-transformers' ``StaticEmbedding``."""
+
+    def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
+        silence_libraries()
+        from sentence_transformers import SentenceTransformer
+
+        self._model = load(SentenceTransformer, checkpoint.folder)
+        self.config: dict[str, Any] = {}
+
+    def results(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors: float32 [texts, dimensions]."""
+        return self._model.encode(list(texts), prompt="", normalize_embeddings=True, show_progress_bar=False)
+
+    def export(self, folder: Path) -> tuple[Path, Path | None]:
+        table = numpy_helper.from_array(self._model[0].embedding.weight.detach().numpy(), "table")
+        node = helper.make_node("Gather", ["table", "input_ids"], [TOKEN_VECTORS])
+        ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])
+        vectors = helper.make_tensor_value_info(TOKEN_VECTORS, TensorProto.FLOAT, [1, "tokens", table.dims[1]])
+        graph = helper.make_graph([node], "static", [ids], [vectors], [table])
+        file = folder / "model.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10), file)
+        return file, None

@@ -1,0 +1,95 @@
+"""ColBERT: a vector for each token, through a linear layer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..checkpoint import Checkpoint
+from ..describe import Description
+from ..errors import CheckpointError
+from ..export import TOKEN_VECTORS, export_body, export_head
+from ..weights import check_weights
+from .original import load, read_config
+
+LINEAR = "linear.weight"
+"""The layer behind the token vectors in a checkpoint of the class ``HF_ColBERT`` (https://github.com/stanford-futuredata/ColBERT)."""
+
+
+class TokenEmbedder:
+    """A model whose token vectors pass through linear layers without activation, and are scaled to unit length."""
+
+    def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
+        from sentence_transformers.sentence_transformer.modules import Transformer
+
+        read_config(checkpoint, description)
+        folder = checkpoint.folder / description.body
+        self._transformer = load(
+            lambda path, device, trust_remote_code, local_files_only, model_kwargs: Transformer(
+                path, max_seq_length=description.max_tokens, model_kwargs={**model_kwargs, "local_files_only": True}
+            ),
+            folder,
+        )
+        self._body = self._transformer.auto_model.eval()
+        self._body_width = self._body.config.hidden_size
+        self.config = self._body.config.to_dict()
+        self._layers = [_dense(checkpoint.folder / path) for path in description.dense] or [_linear(folder)]
+        check_weights(self._body, folder, ignore=(LINEAR,))
+
+    def results(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Unit vectors of each text's tokens: float32 [tokens, dimensions]."""
+        import torch
+
+        head, results = self._head(), []
+        with torch.no_grad():
+            for text in texts:
+                features = self._transformer(self._transformer.preprocess([text]))
+                results.append(head(features["token_embeddings"])[0].numpy())
+        return results
+
+    def export(self, folder: Path) -> tuple[Path, Path | None]:
+        body = export_body(self._body, folder)
+        return body, export_head(self._head(), self._body_width, TOKEN_VECTORS, folder / "head.onnx")
+
+    def _head(self):
+        import torch
+
+        class Head(torch.nn.Module):
+            def __init__(self, layers) -> None:
+                super().__init__()
+                self.layers = torch.nn.Sequential(*layers)
+
+            def forward(self, token_vectors):
+                return torch.nn.functional.normalize(self.layers(token_vectors), dim=-1)
+
+        return Head(self._layers).eval()
+
+
+def _dense(folder: Path):
+    """The linear layer that sentence-transformers' or pylate's ``Dense`` saved in ``folder``."""
+    from sentence_transformers.base.modules import Dense
+
+    return Dense.load(str(folder)).linear
+
+
+def _linear(folder: Path):
+    import torch
+    from safetensors import safe_open
+
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            if LINEAR in file.keys():  # noqa: SIM118
+                return _from_weight(file.get_tensor(LINEAR))
+    for path in folder.glob("pytorch_model*.bin"):
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        if LINEAR in weights:
+            return _from_weight(weights[LINEAR])
+    raise CheckpointError(f"{folder}: has no {LINEAR}, the layer behind a ColBERT's token vectors")
+
+
+def _from_weight(weight):
+    import torch
+
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    linear.weight = torch.nn.Parameter(weight.float())
+    return linear
