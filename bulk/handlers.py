@@ -1,9 +1,9 @@
 """The steps as Lambda functions of a state machine: events in, the functions of this package, JSON out.
 
 ``plan`` takes ``{"job": …, "execution": ARN}`` and returns :class:`bulk.plan.Planned`, the ``concurrency`` of the run, and ``results``,
-where the engine may write what became of each split; with ``"estimate": true`` it writes nothing
-and returns :class:`bulk.plan.Estimate`. ``embed`` takes ``{"job": …, "split": …}``, with the job that ``plan`` returned, and returns
-:class:`bulk.parts.Counts`. ``commit`` takes what ``plan`` returned and returns :class:`bulk.commit.Commit`.
+the key below which the engine may write what became of each split; with ``"estimate": true`` it writes nothing and returns
+:class:`bulk.plan.Estimate`. ``embed`` takes ``{"job": …, "split": …}``, with the job that ``plan`` returned, and returns
+:class:`bulk.parts.Counts`. ``commit`` takes the ``job`` and the ``run`` that ``plan`` returned, and returns :class:`bulk.commit.Commit`.
 
 The settings are those of :mod:`runtime.settings`, ``EMBEDDINGS_BULK_USD_PER_SECOND``, the price of a second of ``embed``,
 ``EMBEDDINGS_BULK_CONCURRENCY``, the most splits that are embedded at a time, and ``EMBEDDINGS_BULK_SPLIT_SECONDS``, the work of one.

@@ -34,7 +34,7 @@ LABEL = "splits"
 RETRY = [
     # A person has to mend these (bulk.errors); the same again would fail again.
     {"ErrorEquals": ["JobError", "InputError", "OutputError", "Incomplete"], "MaxAttempts": 0},
-    # Nothing is lost while Lambda has no room, or wakes a function that nobody called for weeks: about 25 minutes of patience.
+    # Nothing is lost while Lambda has no room, or wakes a function that nobody called for weeks: a quarter of an hour on average.
     {
         "ErrorEquals": [
             "Lambda.TooManyRequestsException",

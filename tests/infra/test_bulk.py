@@ -1,6 +1,8 @@
 """Bulk jobs: the state machine, and what its roles may do."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from infra.bulk import RETRY, WORKER_MB
 from .conftest import MEMORY, Template, properties, resources
 from .test_policies import statements
 
+CFN_LINT = Path(sys.executable).with_name("cfn-lint")
 PLACES = Bulk(bulk_inputs=("corpus",), bulk_outputs=("vectors",))
 
 
@@ -102,6 +105,25 @@ def test_the_steps_are_the_handlers_of_the_image(templates: dict[str, Template])
     assert {function["Timeout"] for function in functions} == {900}
     assert sorted(function.get("ReservedConcurrentExecutions", 0) for function in functions) == [0, 0, 100]
     assert [image.get("dockerBuildTarget") for image in templates["bulk"]["Images"]].count("bulk") == 1
+
+
+def test_cfn_lint_accepts_the_language_of_the_state_machine(templates: dict[str, Template], tmp_path: Path) -> None:
+    """It looks into a definition without references only, so the template of the stack does not tell."""
+
+    def lint(definition: dict[str, Any]) -> str:
+        role = "arn:aws:iam::123456789012:role/any"
+        machine = {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {"RoleArn": role, "Definition": definition},
+        }
+        path = tmp_path / "template.json"
+        path.write_text(json.dumps({"Resources": {"Machine": machine}}))
+        return subprocess.run([CFN_LINT, path], capture_output=True, text=True).stdout
+
+    found = json.loads(json.dumps(definition(templates["bulk"])).replace("AWS::Partition", "aws"))
+    assert lint(found) == ""
+    found["States"]["Embed"]["ToleratedFailures"] = 100
+    assert "ToleratedFailures" in lint(found)
 
 
 def test_the_map_takes_its_concurrency_from_the_job_and_tolerates_failures(templates: dict[str, Template]) -> None:
