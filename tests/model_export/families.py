@@ -1,0 +1,183 @@
+"""Small checkpoints of each family, with random weights and real tokenizers, as transformers and sentence-transformers save them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+SIZE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+LABELS = {0: "sport", 1: "politics", 2: "weather"}
+FAMILIES: dict[str, Callable[[Path, Path, Path], None]] = {}
+"""By name, what writes a checkpoint into a folder; it gets all-MiniLM-L6-v2's folder and a scratch folder too."""
+
+
+def family(name: str):
+    """Register the function below as the one that writes the family ``name``."""
+
+    def register(function):
+        FAMILIES[name] = function
+        return function
+
+    return register
+
+
+def save(folder: Path, minilm: Path, kind: str, config: str, **options) -> None:
+    """Write a checkpoint of transformers' class ``kind`` with MiniLM's tokenizer.
+
+    All weights are random, biases and norms too, so that a part that is left out shows; and a classifier's are large, so that scores
+    differ from text to text.
+    """
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
+    options = {"vocab_size": len(tokenizer), "max_position_embeddings": 128, "pad_token_id": 0, **options}
+    model = getattr(transformers, kind)(getattr(transformers, config)(**options))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:
+                parameter += 0.05 * torch.randn_like(parameter)
+            elif "classifier" in name or "score" in name:
+                parameter *= 10
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def scorer(name: str, kind: str, config: str, labels: int, **options) -> None:
+    """Register a model with ``labels`` scores."""
+
+    @family(name)
+    def write(folder: Path, minilm: Path, scratch: Path) -> None:
+        named = {"num_labels": labels}
+        if labels == 3:
+            named |= {"id2label": LABELS, "label2id": {label: index for index, label in LABELS.items()}}
+        save(folder, minilm, kind, config, **{**SIZE, **named, **options})
+
+
+scorer("reranker-bert", "BertForSequenceClassification", "BertConfig", 1)
+scorer("reranker-electra", "ElectraForSequenceClassification", "ElectraConfig", 1, embedding_size=64)
+scorer("reranker-mpnet", "MPNetForSequenceClassification", "MPNetConfig", 1, pad_token_id=1)
+scorer(
+    "reranker-modernbert",
+    "ModernBertForSequenceClassification",
+    "ModernBertConfig",
+    1,
+    cls_token_id=101,
+    sep_token_id=102,
+)
+scorer(
+    "reranker-xlm-roberta", "XLMRobertaForSequenceClassification", "XLMRobertaConfig", 1, max_position_embeddings=130
+)
+scorer("classifier-bert", "BertForSequenceClassification", "BertConfig", 3)
+scorer(
+    "classifier-multi-label",
+    "BertForSequenceClassification",
+    "BertConfig",
+    3,
+    problem_type="multi_label_classification",
+)
+scorer("classifier-albert", "AlbertForSequenceClassification", "AlbertConfig", 3, embedding_size=64)
+scorer("classifier-deberta", "DebertaV2ForSequenceClassification", "DebertaV2Config", 3)
+
+
+@family("classifier-distilbert")
+def _distilbert(folder: Path, minilm: Path, scratch: Path) -> None:
+    size = {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 128}
+    save(folder, minilm, "DistilBertForSequenceClassification", "DistilBertConfig", num_labels=2, **size)
+
+
+@family("splade")
+def _splade(folder: Path, minilm: Path, scratch: Path) -> None:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+
+    save(scratch, minilm, "BertForMaskedLM", "BertConfig", **SIZE)
+    modules = [MLMTransformer(str(scratch), max_seq_length=64), SpladePooling("max")]
+    SparseEncoder(modules=modules, device="cpu").save(str(folder))
+
+
+def embedder(name: str, behind: Callable[[], list]) -> None:
+    """Register a BERT with the modules that ``behind`` makes behind it."""
+
+    @family(name)
+    def write(folder: Path, minilm: Path, scratch: Path) -> None:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Transformer
+
+        save(scratch, minilm, "BertModel", "BertConfig", **SIZE)
+        modules = [Transformer(str(scratch), max_seq_length=64), *behind()]
+        SentenceTransformer(modules=modules, device="cpu").save(str(folder))
+
+
+def _modules():
+    import sentence_transformers.sentence_transformer.modules as modules
+
+    return modules
+
+
+def _dense(*sizes: int, **options):
+    from sentence_transformers.base.modules import Dense
+
+    return Dense(*sizes, **options)
+
+
+embedder("dense", lambda: [_modules().Pooling(64, "mean"), _dense(64, 32), _modules().Normalize()])
+embedder("two-dense", lambda: [_modules().Pooling(64, "cls"), _dense(64, 32), _dense(32, 48)])
+embedder("dense-of-the-last-token", lambda: [_modules().Pooling(64, "lasttoken"), _dense(64, 32)])
+embedder("layer-norm", lambda: [_modules().Pooling(64, "mean"), _modules().LayerNorm(64), _modules().Normalize()])
+
+
+@family("old-layout")
+def _old_layout(folder: Path, minilm: Path, scratch: Path) -> None:
+    """``0_Transformer``, as sentence-transformers saved before version 2."""
+    from sentence_transformers import SentenceTransformer
+
+    FAMILIES["dense"](folder, minilm, scratch)
+    below = folder / "0_Transformer"
+    below.mkdir()
+    for path in [
+        path
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.startswith(("modules", "config_sent", "README"))
+    ]:
+        path.rename(below / path.name)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    SentenceTransformer(str(folder), device="cpu")
+
+
+@family("static")
+def _static(folder: Path, minilm: Path, scratch: Path) -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoTokenizer
+
+    torch.manual_seed(0)
+    module = _modules().StaticEmbedding(AutoTokenizer.from_pretrained(minilm), embedding_dim=64)
+    SentenceTransformer(modules=[module], device="cpu").save(str(folder))
+
+
+@family("colbert")
+def _colbert(folder: Path, minilm: Path, scratch: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    save(folder, minilm, "BertModel", "BertConfig", **SIZE)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["HF_ColBERT"]}))
+    weights = {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    weights["linear.weight"] = torch.randn(32, 64)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@family("matryoshka")
+def _matryoshka(folder: Path, minilm: Path, scratch: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    save(scratch, minilm, "BertModel", "BertConfig", **SIZE)
+    modules = [Transformer(str(scratch), max_seq_length=64), _modules().Pooling(64, "mean")]
+    SentenceTransformer(modules=modules, device="cpu", truncate_dim=16, similarity_fn_name="dot").save(str(folder))
+    path = folder / "config_sentence_transformers.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "truncate_dim": 16}))
