@@ -1,5 +1,5 @@
-"""Writes the committed results into docs/performance.md and the README, and the worst days into docs/operations.md, each
-between its markers:
+"""Writes the committed results into docs/performance.md, docs/bulk.md and the README, and the worst days into docs/operations.md,
+each between its markers:
 
 python -m benchmarks.publish
 """
@@ -16,6 +16,7 @@ from .cost import COLD_SHARE, OPENAI_USD, VCPU_MB, worst_days
 from .peers import BALANCED, FP32, INT8, TORCH
 
 PERFORMANCE = PROJECT / "docs" / "performance.md"
+BULK = PROJECT / "docs" / "bulk.md"
 OPERATIONS = PROJECT / "docs" / "operations.md"
 README = PROJECT / "README.md"
 RIVALS = ("OpenVINO bf16", INT8, FP32, TORCH)
@@ -29,13 +30,18 @@ def sections() -> dict[Path, dict[str, str]]:
     )
     return {
         PERFORMANCE: {
-            name: f"{(RESULTS / text).read_text()}\n![{name}](../benchmarks/results/{plot})\n"
-            for name, text, plot in (("speed", "bench.md", "latency.svg"), ("cost", "cost.md", "cost.svg"))
-        }
-        | {"bulk": bulk.markdown(job)},
+            "speed": _with_plot("speed", "bench.md", "latency.svg"),
+            "cost": _with_plot("cost", "cost.md", "cost.svg"),
+            "bulk": bulk.markdown(job),
+        },
+        BULK: {"simulation": _with_plot("time and cost", "bulk_simulation.md", "bulk_simulation.svg")},
         OPERATIONS: {"worst days": "\n".join(worst_days()) + "\n"},
         README: {"figures": figures(results, cost, fidelity, job)},
     }
+
+
+def _with_plot(name: str, text: str, plot: str) -> str:
+    return f"{(RESULTS / text).read_text()}\n![{name}](../benchmarks/results/{plot})\n"
 
 
 def figures(results: dict, cost: list[dict], fidelity: dict, job: dict) -> str:

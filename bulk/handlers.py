@@ -1,10 +1,12 @@
 """The steps as Lambda functions of a state machine: events in, the functions of this package, JSON out.
 
-``plan`` takes ``{"job": …, "execution": ARN}`` and returns :class:`bulk.plan.Planned`; with ``"estimate": true`` it writes nothing
-and returns :class:`bulk.plan.Estimate`. ``embed`` takes ``{"job": …, "split": …}``, with the job that ``plan`` returned, and returns
-:class:`bulk.parts.Counts`. ``commit`` takes what ``plan`` returned and returns :class:`bulk.commit.Commit`.
+``plan`` takes ``{"job": …, "execution": ARN}`` and returns :class:`bulk.plan.Planned`, the ``concurrency`` of the run, and ``results``,
+the key below which the engine may write what became of each split; with ``"estimate": true`` it writes nothing and returns
+:class:`bulk.plan.Estimate`. ``embed`` takes ``{"job": …, "split": …}``, with the job that ``plan`` returned, and returns
+:class:`bulk.parts.Counts`. ``commit`` takes the ``job`` and the ``run`` that ``plan`` returned, and returns :class:`bulk.commit.Commit`.
 
-The settings are those of :mod:`runtime.settings`, and ``EMBEDDINGS_BULK_USD_PER_SECOND``, the price of a second of ``embed``.
+The settings are those of :mod:`runtime.settings`, ``EMBEDDINGS_BULK_USD_PER_SECOND``, the price of a second of ``embed``,
+``EMBEDDINGS_BULK_CONCURRENCY``, the most splits that are embedded at a time, and ``EMBEDDINGS_BULK_SPLIT_SECONDS``, the work of one.
 """
 
 import os
@@ -35,7 +37,11 @@ def plan(event: dict, context) -> dict:
         # A plan that is tried again belongs to the execution that tried it before.
         return owner != execution and _is_running(owner)
 
-    planned = msgspec.to_builtins(_plan.plan(job, _service(), execution, is_running))
+    split_seconds = float(os.environ.get(f"{PREFIX}BULK_SPLIT_SECONDS", _plan.SPLIT_SECONDS))
+    planned = msgspec.to_builtins(_plan.plan(job, _service(), execution, is_running, split_seconds))
+    most = int(os.environ.get(f"{PREFIX}BULK_CONCURRENCY", 1))
+    planned["concurrency"] = min(job.concurrency or most, most)
+    planned["results"] = planned["manifest"]["key"].rpartition("/")[0]
     _log({"step": "plan", "execution": execution} | {name: planned[name] for name in ("run", "splits", "done", "todo")})
     return planned
 

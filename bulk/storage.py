@@ -234,9 +234,14 @@ class Bucket(Storage):
         return botocore.session.get_session().create_client("s3", config=config)
 
     def list(self, prefix: str = "") -> Iterator[Object]:
+        return self._pages(prefix)
+
+    def _pages(self, prefix: str, most: int = 1000) -> Iterator[Object]:
+        """The objects of a listing in pages of ``most``."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
+        request = {"Bucket": self.bucket, "Prefix": self.prefix + prefix, "MaxKeys": most}
+        pages = self._s3.get_paginator("list_objects_v2").paginate(**request)
         try:
             for page in pages:
                 for item in page.get("Contents", []):
@@ -245,15 +250,9 @@ class Bucket(Storage):
             raise JobError(f"{self.url}{prefix}: cannot be listed ({error})") from error
 
     def find(self, key: str) -> Object | None:
-        from botocore.exceptions import ClientError
-
-        try:
-            found = self._s3.head_object(Bucket=self.bucket, Key=self.prefix + key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
-                return None
-            raise
-        return Object(key, found["ContentLength"], found["ETag"])
+        # A listing, since S3 answers HeadObject for a missing key with 403 where only a prefix of the bucket may be listed.
+        found = next(self._pages(key, most=1), None)
+        return found if found and found.key == key else None
 
     def read(self, key: str, start: int = 0, stop: int | None = None, etag: str | None = None) -> bytes:
         from botocore.exceptions import (

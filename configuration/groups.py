@@ -347,6 +347,53 @@ def _check_prefix(value: str) -> str:
     return value
 
 
+def _check_places(value: tuple[str, ...]) -> tuple[str, ...]:
+    for place in value:
+        if not place.startswith(TOKEN) and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^*?$/]+)*", place):
+            raise ValueError(
+                f"{place!r} is neither a bucket nor a bucket and a prefix; it has to be like 'bucket' or 'bucket/prefix', "
+                "without 's3://' and without a slash at its end"
+            )
+    return value
+
+
+Places = Annotated[Names, AfterValidator(_check_places)]
+
+
+class Bulk(Options):
+    """Jobs that embed a corpus in S3, see docs/bulk.md. They are deployed if ``bulk_inputs`` and ``bulk_outputs`` are set, and
+    cost nothing while none runs."""
+
+    bulk_inputs: Places = ()
+    """What jobs may read: buckets (``corpus``), or prefixes in them (``corpus/texts``)."""
+    bulk_outputs: Places = ()
+    """What jobs may read and write, in the same form."""
+    bulk_kms_keys: Names = ()
+    """ARNs of the KMS keys that encrypt these buckets, if they are encrypted with keys of your own."""
+    bulk_concurrency: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Most splits that are embedded at a time. So many concurrent executions are reserved for jobs, which so never take those of
+    the endpoint. A job may ask for less."""
+    bulk_reserve: bool = True
+    """Reserve ``bulk_concurrency``. Without, jobs and the endpoint share what the account has: for accounts that have too little
+    to reserve any."""
+    bulk_split_seconds: Annotated[int, Field(ge=1, le=400)] = 120
+    """Work of a split in seconds, as the plan estimates it. A split that takes 15 minutes fails. Shorter ones spread a small job over
+    more functions; Step Functions starts 100 a second."""
+    bulk_memory_mb: Annotated[int, Field(ge=128, le=LARGEST_MEMORY_MB)] = 1769
+    """Memory of each function of a job in MiB. 1769 gives one vCPU."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Bulk":
+        if bool(self.bulk_inputs) != bool(self.bulk_outputs):
+            raise ValueError("bulk_inputs and bulk_outputs go together: where jobs read, and where they write")
+        return self
+
+    @property
+    def reservation(self) -> int:
+        """The concurrent executions to reserve for jobs."""
+        return self.bulk_concurrency if self.bulk_outputs and self.bulk_reserve else 0
+
+
 class Deployment(Options):
     """The stack, and what the account requires of it. For ``app.py``; in another app, the stack of that app decides."""
 
@@ -360,7 +407,7 @@ class Deployment(Options):
     """Let CloudFormation refuse to delete the stack."""
     ssm_prefix: Annotated[str, AfterValidator(_check_prefix)] | None = None
     """Path of the parameters in SSM by which other stacks find the endpoint: ``url``, ``function-arn``, ``model``,
-    ``dimensions``. By default ``/serverless-embeddings/`` and the stack's name; ``none`` writes none. They cost nothing."""
+    ``dimensions``, ``bulk-state-machine``, ``bulk-plan-function``. By default ``/serverless-embeddings/`` and the stack's name; ``none`` writes none. They cost nothing."""
     permissions_boundary: str | None = None
     """Managed policy that limits every role: its name or ARN."""
     qualifier: Annotated[str, Field(pattern=r"^[a-z0-9]{1,10}$")] | None = None
@@ -373,7 +420,7 @@ class Deployment(Options):
 
 
 class ServiceOptions(Options):
-    """The groups that shape the constructs ``EmbeddingService`` and ``ModelFunction``."""
+    """The groups that shape the constructs ``EmbeddingService``, ``BulkEmbedding`` and ``ModelFunction``."""
 
     compute: Compute = Compute()
     image: Image = Image()
@@ -384,6 +431,7 @@ class ServiceOptions(Options):
     network: Network = Network()
     traffic: Traffic = Traffic()
     monitoring: Monitoring = Monitoring()
+    bulk: Bulk = Bulk()
 
     @property
     def reservation(self) -> int | None:

@@ -1,6 +1,7 @@
-"""Builds the function's image and prints the size of each part:
+"""Builds an image of the functions and prints the size of each part:
 
-python -m containers.image build/model/latest
+python -m containers.image build/model/latest        # the endpoint's
+python -m containers.image build/model/latest bulk   # that of bulk jobs
 """
 
 import json
@@ -22,6 +23,8 @@ PARTS = {
     "tokenizers": ("opt/python/tokenizers",),
     "kitoken": ("opt/python/kitoken",),
     "other packages": ("opt/python",),
+    "pyarrow": ("opt/bulk/pyarrow",),
+    "other packages of bulk jobs": ("opt/bulk",),
     "code": ("var/task",),
     "Python and its standard library": (
         "usr/local/lib/python3.13",
@@ -34,8 +37,9 @@ PARTS = {
 """The paths of each part of the image. A file counts for the first part that has a path above it."""
 
 
-def build(artifact: Path, tag: str) -> str:
-    """Build the image with an artifact, a folder inside the project, and return the image's name.
+def build(artifact: Path, tag: str, target: str = "") -> str:
+    """Build the image with an artifact, a folder inside the project, and return the image's name. ``target`` is a stage of the
+    Dockerfile, by default the last.
 
     Raises:
         ToolError: the build failed.
@@ -45,6 +49,7 @@ def build(artifact: Path, tag: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         here = build_options(Path(folder))
         options = ["--quiet", "--layers", *here, "--file", base_image.DOCKERFILE, "--build-arg", f"MODEL={model}"]
+        options += [f"--target={target}"] if target else []
         podman.run("build", *options, "--tag", name, PROJECT)
     return name
 
@@ -108,7 +113,7 @@ def table(image: str) -> str:
     """Return the sizes as a Markdown table, largest first."""
     parts = sizes(image)
     rows = sorted(parts.items(), key=lambda part: -part[1])
-    lines = ["| part | MiB |", "|---|---:|", *(f"| {part} | {size / MIB:.1f} |" for part, size in rows)]
+    lines = ["| part | MiB |", "|---|---:|", *(f"| {part} | {size / MIB:.1f} |" for part, size in rows if size)]
     total = sum(parts.values())
     return "\n".join(
         [
@@ -120,9 +125,9 @@ def table(image: str) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m containers.image ARTIFACT_FOLDER")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m containers.image ARTIFACT_FOLDER [TARGET]")
     try:
-        print(table(build(Path(sys.argv[1]), "serverless-embeddings")))
+        print(table(build(Path(sys.argv[1]), "-".join(["serverless-embeddings", *sys.argv[2:]]), *sys.argv[2:])))
     except ToolError as error:
         sys.exit(f"error: {error}")

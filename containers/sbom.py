@@ -23,7 +23,7 @@ from packageurl import PackageURL
 
 from .tools import ToolError, tail
 
-_PLACES = ("/opt/python", "/opt/model/manifest.json", "/var/lib/dpkg/status", "/usr/lib/os-release")
+_PLACES = ("/opt/model/manifest.json", "/var/lib/dpkg/status", "/usr/lib/os-release")
 
 
 def describe(engine: list[str], image: str) -> Bom:
@@ -37,17 +37,19 @@ def describe(engine: list[str], image: str) -> Bom:
         ToolError: the engine failed.
     """
     inspected = json.loads(_run([*engine, "inspect", image]) if _has(engine, image) else _pulled(engine, image))[0]
+    environment = inspected["Config"]["Env"]
+    folders = package_folders(environment)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         container = _run([*engine, "create", image]).split()[-1]
         try:
-            for place in _PLACES:
+            for place in (*folders, *_PLACES):
                 _run([*engine, "cp", f"{container}:{place}", root / Path(place).name])
         finally:
             _run([*engine, "rm", container])
         components = [
-            *python_packages(root / "python"),
-            *interpreter(inspected["Config"]["Env"]),
+            *(package for place in folders for package in python_packages(root / Path(place).name)),
+            *interpreter(environment),
             *debian_packages((root / "status").read_text(), (root / "os-release").read_text()),
             model(json.loads((root / "manifest.json").read_text())),
         ]
@@ -66,6 +68,14 @@ def _has(engine: list[str], image: str) -> bool:
 def _pulled(engine: list[str], image: str) -> str:
     _run([*engine, "pull", image])
     return _run([*engine, "inspect", image])
+
+
+def package_folders(environment: list[str]) -> list[str]:
+    """The folders with packages, from PYTHONPATH: one in the endpoint's image, two in that of bulk jobs."""
+    (path,) = (
+        value for name, _, value in (variable.partition("=") for variable in environment) if name == "PYTHONPATH"
+    )
+    return [place for place in path.split(":") if place.startswith("/opt/")]
 
 
 def python_packages(folder: Path) -> Iterator[Component]:

@@ -1,4 +1,4 @@
-"""Deploys an artifact: the construct ``EmbeddingService``, and ``ModelFunction``, which it is built on.
+"""Deploys an artifact: the constructs ``EmbeddingService`` and ``BulkEmbedding``, and ``ModelFunction``, which both are built on.
 
 ``app.py`` creates a stack with one service, configured by ``cdk.json``. Another CDK app uses the constructs alone::
 
@@ -12,7 +12,8 @@
 The modules import ``configuration``, ``runtime.engine.manifest`` and aws-cdk-lib, and so neither torch nor onnxruntime.
 """
 
+from .bulk import BulkEmbedding
 from .embedding_service import EmbeddingService
 from .model_function import ModelFunction
 
-__all__ = ["EmbeddingService", "ModelFunction"]
+__all__ = ["BulkEmbedding", "EmbeddingService", "ModelFunction"]

@@ -45,6 +45,7 @@ class EmbeddingService(Construct):
         metrics: The service's metrics, such as ``metrics.latency("p99")``.
         alarms: The alarms by name; empty unless ``monitoring.alarms`` is set.
         alarm_topic: The topic that the alarms notify, if any.
+        dashboard: The dashboard if ``monitoring.dashboard`` is set.
     """
 
     url: str | None
@@ -58,6 +59,7 @@ class EmbeddingService(Construct):
     metrics: Metrics
     alarms: Mapping[str, cloudwatch.Alarm]
     alarm_topic: sns.ITopic | None
+    dashboard: cloudwatch.Dashboard | None
 
     def __init__(
         self,
@@ -147,14 +149,14 @@ class EmbeddingService(Construct):
         """Create the alarms and the dashboard."""
         scope, memory_mb = Construct(self, "Monitoring"), compute.memory_mb
         p99_ms = monitoring.alarm_p99_ms or compute.timeout_seconds * 1000 // 2
-        self.alarms, self.alarm_topic = {}, None
+        self.alarms, self.alarm_topic, self.dashboard = {}, None, None
         if monitoring.alarms:
             self.alarm_topic = alarm_topic(scope, monitoring, self.encryption_key)
             self.alarms = create_alarms(
                 scope, self.metrics, memory_mb, p99_ms, monitoring.alarm_monthly_usd, self.alarm_topic
             )
         if monitoring.dashboard:
-            create_dashboard(scope, self.metrics, memory_mb, p99_ms, list(self.alarms.values()))
+            self.dashboard = create_dashboard(scope, self.metrics, memory_mb, p99_ms, list(self.alarms.values()))
 
 
 def _check_traffic(options: ServiceOptions) -> None:

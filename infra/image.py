@@ -1,4 +1,4 @@
-"""The container image: built from ``runtime`` and one artifact, or an existing one in ECR."""
+"""The container images: built from the code and one artifact, or an existing one in ECR."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +20,7 @@ def image_code(
     architecture: str,
     context: Path,
     command: Sequence[str] | None = None,
+    bulk: bool = False,
 ) -> lambda_.DockerImageCode:
     """Return the image as a function's code.
 
@@ -30,10 +31,17 @@ def image_code(
         architecture: ``x86_64`` or ``arm64``.
         context: Folder that the image is built from, with ``runtime/Dockerfile`` in it.
         command: Command to run in place of the image's.
+        bulk: Build the image of bulk jobs, which needs the folder ``bulk`` in ``context``.
 
     Raises:
-        ConfigurationError: there is neither an artifact nor an existing image, or the artifact is not inside of ``context``.
+        ConfigurationError: there is neither an artifact nor an existing image, or the artifact is not inside of ``context``; or
+            an existing image is to run bulk jobs.
     """
+    if image.image and bulk:
+        raise ConfigurationError(
+            f"bulk_outputs: bulk jobs run in an image that is built, and image names an existing one ({image.image}). "
+            "Allowed: null, or image = null"
+        )
     if image.image:
         repository = ecr.Repository.from_repository_name(scope, "Repository", image.repository)
         return lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=image.digest_or_tag, cmd=command)
@@ -46,6 +54,7 @@ def image_code(
     return lambda_.DockerImageCode.from_image_asset(
         str(context),
         file="runtime/Dockerfile",
+        target="bulk" if bulk else None,
         cmd=command,
         platform=_PLATFORMS[architecture],
         build_args={"MODEL": model} | ({"BASE_IMAGE": image.base_image} if image.base_image else {}),
@@ -55,7 +64,7 @@ def image_code(
             if path
         },
         ignore_mode=IgnoreMode.DOCKER,
-        exclude=_everything_but("runtime", model),
+        exclude=_everything_but("runtime", *(["bulk"] if bulk else []), model),
     )
 
 

@@ -21,26 +21,29 @@ def needed_memory_mb(manifest: Manifest) -> int:
     return max(_needs(manifest))[0]
 
 
-def check_memory(manifest: Manifest, memory_mb: int) -> None:
+def check_memory(manifest: Manifest, memory_mb: int, option: str = "memory_mb", more_mb: int = 0) -> None:
     """Reject a memory size that is too small for the model, before anything is deployed.
 
     Args:
         manifest: The model's manifest.
         memory_mb: Memory of the function in MiB.
+        option: Name of the option that sets it.
+        more_mb: MiB that the function needs besides.
 
     Raises:
         ConfigurationError: it is too small. The message says how much is needed, for what, and what is allowed.
         ArtifactError: the manifest has no measurement.
     """
     needed, use, remedy = max(_needs(manifest))
+    needed += more_mb
     if memory_mb >= needed:
         return
     reason = f"{memory_mb} is too little for {manifest.model.id}: {use} needs {needed} MiB"
     if needed > LARGEST_MEMORY_MB:
         raise ConfigurationError(
-            f"memory_mb: {reason}, and Lambda has at most {LARGEST_MEMORY_MB}. No memory size suffices: {remedy}"
+            f"{option}: {reason}, and Lambda has at most {LARGEST_MEMORY_MB}. No memory size suffices: {remedy}"
         )
-    raise ConfigurationError(f"memory_mb: {reason}. Allowed: {needed} to {LARGEST_MEMORY_MB}; or {remedy}")
+    raise ConfigurationError(f"{option}: {reason}. Allowed: {needed} to {LARGEST_MEMORY_MB}; or {remedy}")
 
 
 def _needs(manifest: Manifest) -> list[tuple[int, str, str]]:

@@ -56,6 +56,9 @@ class ModelFunction(Construct):
         options: ServiceOptions = ServiceOptions(),
         command: Sequence[str] | None = None,
         description: str = "Text embeddings",
+        bulk: bool = False,
+        memory_option: str = "memory_mb",
+        more_memory_mb: int = 0,
         build_context: Path = PROJECT,
     ) -> None:
         """Define the function.
@@ -66,8 +69,11 @@ class ModelFunction(Construct):
             artifact: Folder that ``python -m model_export`` made, such as ``build/model/latest``. Needed unless
                 ``options.image.image`` names an image in ECR.
             options: Options by group.
-            command: Handler to run, such as ``["runtime.aws.bulk.handler"]``. By default the command of the image.
+            command: Handler to run, such as ``["bulk.handlers.embed"]``. By default the command of the image.
             description: Description of the function.
+            bulk: Run the image of bulk jobs.
+            memory_option: Name of the option that sets the memory, for error messages.
+            more_memory_mb: Memory that ``command`` needs beside the model, in MiB.
             build_context: Folder that the image is built from. It contains ``artifact`` and ``runtime/Dockerfile``.
 
         Raises:
@@ -79,7 +85,7 @@ class ModelFunction(Construct):
         _check_concurrency(options)
         if artifact:
             manifest = read_manifest(artifact)
-            check_memory(manifest, compute.memory_mb)
+            check_memory(manifest, compute.memory_mb, memory_option, more_memory_mb)
             _check_default_prompt(manifest, options)
         self.removal_policy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if logs.retain else RemovalPolicy.DESTROY
         self.encryption_key = encryption_key(self, logs, self.removal_policy)
@@ -90,7 +96,7 @@ class ModelFunction(Construct):
             self,
             "Function",
             description=description,
-            code=image_code(self, artifact, options.image, compute.architecture, build_context, command),
+            code=image_code(self, artifact, options.image, compute.architecture, build_context, command, bulk),
             architecture=_ARCHITECTURES[compute.architecture],
             memory_size=compute.memory_mb,
             timeout=Duration.seconds(compute.timeout_seconds),

@@ -122,35 +122,42 @@ def check_concurrency(account: Account, configuration: Configuration) -> str:
     total, unreserved = limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]
     reserved = configuration.reservation is not None
     key = "reserved_concurrency" if reserved else "provisioned_concurrency"
-    wanted = configuration.reservation if reserved else configuration.traffic.provisioned_concurrency
+    wanted = (configuration.reservation if reserved else configuration.traffic.provisioned_concurrency) or 0
+    less = f"-c {key}={'unreserved' if reserved else 0}"
+    if configuration.bulk.reservation:
+        key = f"{key} and bulk_concurrency" if wanted else "bulk_concurrency"
+        wanted += configuration.bulk.reservation
+        less = "-c bulk_reserve=false"
     if not wanted:
         return f"the account has {total} concurrent executions in {account.region}, none are reserved"
     free = max(unreserved - min(KEPT_UNRESERVED, total), 0) + _reserved_by(account, configuration)
     if wanted > free:
-        less = f"-c {key}={'unreserved' if reserved else 0}"
         raise PreflightError(
             f"{key}: {wanted} is more than the account can give, {free} of its {total} concurrent executions in "
             f"{account.region}: {less}, or `aws service-quotas request-service-quota-increase --service-code lambda "
             f"--quota-code L-B99A9384 --desired-value 1000`"
         )
-    return f"{wanted} of {free} free concurrent executions are {key.partition('_')[0]}"
+    verb = "provisioned" if key == "provisioned_concurrency" else "reserved"
+    return f"{wanted} of {free} free concurrent executions are {verb}"
 
 
 def _reserved_by(account: Account, configuration: Configuration) -> int:
-    """Return what the deployed function has reserved, and so an update may use again; 0 if there is none."""
+    """Return what the deployed functions have reserved, and so an update may use again; 0 if there are none."""
+    pages = account.client("cloudformation").get_paginator("list_stack_resources")
     try:
-        stack = account.client("cloudformation").describe_stacks(StackName=configuration.deployment.full_name)[
-            "Stacks"
-        ][0]
+        resources = [
+            resource
+            for page in pages.paginate(StackName=configuration.deployment.full_name)
+            for resource in page["StackResourceSummaries"]
+        ]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
         return 0  # no such stack
-    names = [output["OutputValue"] for output in stack.get("Outputs", ()) if output["OutputKey"] == "FunctionName"]
-    if not names:
-        return 0
-    return (
-        account.client("lambda").get_function_concurrency(FunctionName=names[0]).get("ReservedConcurrentExecutions", 0)
+    names = [each["PhysicalResourceId"] for each in resources if each["ResourceType"] == "AWS::Lambda::Function"]
+    functions = account.client("lambda")
+    return sum(
+        functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions", 0) for name in names
     )
 
 

@@ -10,6 +10,7 @@ from configuration import PROJECT
 from configuration.groups import NO_PARAMETERS, Access, Configuration
 from runtime.engine.manifest import read_manifest
 
+from .bulk import BulkEmbedding
 from .embedding_service import EmbeddingService
 
 
@@ -18,6 +19,7 @@ class EmbeddingsStack(Stack):
 
     Attributes:
         service: The service.
+        bulk: The bulk jobs, if ``bulk_outputs`` is set.
     """
 
     def __init__(
@@ -48,6 +50,18 @@ class EmbeddingsStack(Stack):
         self.service = EmbeddingService(
             self, "Embeddings", artifact=artifact, options=configuration, build_context=build_context
         )
+        self.bulk = None
+        if configuration.bulk.bulk_outputs:
+            self.bulk = BulkEmbedding(
+                self,
+                "Bulk",
+                artifact=artifact,
+                options=configuration,
+                alarm_topic=self.service.alarm_topic,
+                build_context=build_context,
+            )
+            if self.service.dashboard:
+                self.service.dashboard.add_widgets(*self.bulk.dashboard_row())
         for key, value in deployment.tags.items():
             Tags.of(self).add(key, value)
         self._outputs(configuration.access)
@@ -58,6 +72,11 @@ class EmbeddingsStack(Stack):
     def _parameters(self, prefix: str, artifact: Path | None) -> None:
         """Write what other stacks, in any language, need to call the endpoint. Only the artifact knows the model."""
         values = {"url": self.service.url, "function-arn": self.service.alias.function_arn}
+        if self.bulk:
+            values |= {
+                "bulk-state-machine": self.bulk.state_machine.state_machine_arn,
+                "bulk-plan-function": self.bulk.plan.alias.function_arn,
+            }
         if artifact:
             manifest = read_manifest(artifact)
             values |= {"model": manifest.model.id, "dimensions": str(manifest.dimensions)}
@@ -78,6 +97,9 @@ class EmbeddingsStack(Stack):
             outputs["DomainTarget"] = (self.service.domain_target, "Where the DNS record of the domain has to point")
         if self.service.api_key:
             outputs["ApiKeySecret"] = (self.service.api_key.secret_arn, "Secret that holds the API key")
+        if self.bulk:
+            outputs["BulkStateMachine"] = (self.bulk.state_machine.state_machine_arn, "Runs bulk jobs")
+            outputs["BulkPlanFunction"] = (self.bulk.plan.alias.function_arn, "Estimates bulk jobs")
         for name, (value, description) in outputs.items():
             CfnOutput(self, name, value=value, description=description)
 

@@ -84,24 +84,39 @@ def create_alarms(
         monthly_usd: Threshold of the spend in US dollars a month.
         topic: Topic that is notified when an alarm goes off, and when it is over.
     """
-    alarms = {}
-    for entry in _table(metrics, memory_mb, p99_ms, monthly_usd):
-        alarms[entry.name] = alarm = cloudwatch.Alarm(
-            scope,
-            "".join(word.capitalize() for word in entry.name.split("_")),
-            alarm_description=entry.description,
-            metric=entry.metric,
-            threshold=entry.threshold,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            evaluation_periods=entry.periods,
-            evaluate_low_sample_count_percentile=entry.low_samples,
-            # Missing data counts as OK: there were no requests.
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
-        if topic:
-            alarm.add_alarm_action(actions.SnsAction(topic))
-            alarm.add_ok_action(actions.SnsAction(topic))
-    return alarms
+    table = _table(metrics, memory_mb, p99_ms, monthly_usd)
+    return {entry.name: _create(scope, entry, topic) for entry in table}
+
+
+def bulk_alarm(scope: Construct, failed: cloudwatch.IMetric, topic: sns.ITopic | None) -> cloudwatch.Alarm:
+    """Create the alarm on bulk jobs in ``scope``.
+
+    Args:
+        scope: Construct to create it in.
+        failed: Jobs that failed; count.
+        topic: Topic that is notified.
+    """
+    description = "A bulk job failed: its execution says why, and the same job again continues it"
+    return _create(scope, _Alarm("failed_jobs", description, failed, 1), topic)
+
+
+def _create(scope: Construct, entry: _Alarm, topic: sns.ITopic | None) -> cloudwatch.Alarm:
+    alarm = cloudwatch.Alarm(
+        scope,
+        "".join(word.capitalize() for word in entry.name.split("_")),
+        alarm_description=entry.description,
+        metric=entry.metric,
+        threshold=entry.threshold,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        evaluation_periods=entry.periods,
+        evaluate_low_sample_count_percentile=entry.low_samples,
+        # Missing data counts as OK: there were no requests.
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    if topic:
+        alarm.add_alarm_action(actions.SnsAction(topic))
+        alarm.add_ok_action(actions.SnsAction(topic))
+    return alarm
 
 
 def alarm_topic(scope: Construct, monitoring: Monitoring, encryption_key: kms.IKey | None) -> sns.ITopic | None:

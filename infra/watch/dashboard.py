@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from .metrics import DAY, PERIOD, Metrics
@@ -81,6 +82,23 @@ def create_dashboard(
     for row in [[numbers], *rows]:
         result.add_widgets(*row)
     return result
+
+
+def bulk_row(jobs: sfn.IStateMachine, embed: Metrics) -> list[cloudwatch.IWidget]:
+    """Return the row of bulk jobs.
+
+    Args:
+        jobs: The state machine of the jobs.
+        embed: Metrics of the function that embeds a split.
+    """
+    counts = {"statistic": "Sum", "period": PERIOD}
+    return [
+        _graph(
+            "Bulk jobs", [jobs.metric_started(**counts), jobs.metric_succeeded(**counts), jobs.metric_failed(**counts)]
+        ),
+        _graph("Splits of bulk jobs", [embed.invocations(), embed.failures(), embed.throttles()]),
+        _graph("What bulk jobs cost, US dollars", [embed.usd()]),
+    ]
 
 
 def _graph(

@@ -56,6 +56,13 @@ EVERY_KEY = {
     "alarm_email": "team@example.com",
     "alarm_topic_arn": "arn:aws:sns:eu-central-1:123456789012:alarms",
     "alarm_p99_ms": 800,
+    "bulk_inputs": ["corpus/texts"],
+    "bulk_outputs": ["vectors"],
+    "bulk_kms_keys": ["arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"],
+    "bulk_concurrency": 20,
+    "bulk_reserve": False,
+    "bulk_split_seconds": 60,
+    "bulk_memory_mb": 3008,
     "alarm_monthly_usd": 5,
     "tracing": True,
     "stage": "blue",
@@ -159,6 +166,8 @@ def test_unset_in_a_stage_or_on_the_command_line_means_left_out(
         "domain_name": {"certificate_arn"},
         "certificate_arn": {"domain_name"},
         "security_group_ids": {"vpc_id", "subnet_ids"},
+        "bulk_inputs": {"bulk_outputs"},
+        "bulk_outputs": {"bulk_inputs"},
     }
     values = {name: EVERY_KEY[name] for name in {key} | companions.get(key, set())}
     cdk_json(values | {"stages": {"blue": {key: unset}}})
@@ -340,6 +349,9 @@ def test_an_image_is_a_repository_and_a_digest_or_tag(image: str, repository: st
         ({"traffic_shifting": "slowly"}, "'all_at_once', 'canary_10_percent_5_minutes'"),
         ({"traffic_shifting": "canary_10_percent_30_minutes"}, "traffic_shifting: 'canary_10_percent_30_minutes' is"),
         ({"alarm_email": "me"}, "alarm_email: 'me' is not allowed"),
+        ({"bulk_inputs": "s3://corpus", "bulk_outputs": "v"}, "'s3://corpus' is neither a bucket nor a bucket and"),
+        ({"bulk_outputs": "vectors"}, "bulk_inputs and bulk_outputs go together"),
+        ({"bulk_split_seconds": 900}, "bulk_split_seconds: 900 is not allowed"),
         ({"alarm_email": "a@b.c", "alarm_topic_arn": "arn:aws:sns:x"}, "alarm_email and alarm_topic_arn exclude"),
         ({"qualifier": "Not-Lower"}, "qualifier: 'Not-Lower' is not allowed"),
         ({"tags": "team"}, "tags: 'team' is not allowed: it is not JSON"),

@@ -142,6 +142,7 @@ def resources(aws: EmulatedAws) -> dict[str, set[str]]:
         "dashboards": names("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
         "schedules": names("scheduler", "list_schedules", "Schedules", "Name"),
         "parameters": names("ssm", "describe_parameters", "Parameters", "Name"),
+        "state machines": names("stepfunctions", "list_state_machines", "stateMachines", "name"),
         "topics": names("sns", "list_topics", "Topics", "TopicArn"),
         "stacks": {
             stack["StackName"]

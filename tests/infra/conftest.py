@@ -89,6 +89,7 @@ def build_context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that an image could be built from, with an artifact ``build/model/small``."""
     context = tmp_path_factory.mktemp("context")
     (context / "runtime").mkdir()
+    (context / "bulk").mkdir()
     shutil.copy(PROJECT / "runtime" / "Dockerfile", context / "runtime")
     shutil.copy(PROJECT / ".dockerignore", context)
     write_artifact(context / "build" / "model" / "small")

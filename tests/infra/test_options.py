@@ -248,7 +248,7 @@ def test_vpc(templates: dict[str, Template]) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_url_is_that_of_the_alias_on_the_version_of_this_deployment(case: str, templates: dict[str, Template]) -> None:
     template = templates[case]
-    (version,) = resources(template, "AWS::Lambda::Version")
+    (version,) = resources(template, "AWS::Lambda::Version", "EmbeddingsFunction")
     urls = properties(template, "AWS::Lambda::Url")
     alias = template["Resources"][ALIAS]["Properties"]
 

@@ -92,6 +92,7 @@ EXECUTION_ROLE = {
     "vpc": [LOGS, INTERFACES, NONE_BY_CODE],
     "vpc-groups": [LOGS, INTERFACES, NONE_BY_CODE],
     "tracing": [LOGS, TRACES],
+    "bulk-watched": [LOGS, TRACES],
     # The CDK merges statements on the same resource.
     "everything": [
         LOGS,

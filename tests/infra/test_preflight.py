@@ -21,9 +21,9 @@ IDENTITY = (
     "</GetCallerIdentityResult></GetCallerIdentityResponse>"
 )
 STACK = (
-    '<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks>'
-    "<member><StackName>ServerlessEmbeddings</StackName><Outputs><member><OutputKey>FunctionName</OutputKey>"
-    "<OutputValue>function</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    '<ListStackResourcesResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><ListStackResourcesResult>'
+    "<StackResourceSummaries><member><PhysicalResourceId>function</PhysicalResourceId><ResourceType>AWS::Lambda::Function"
+    "</ResourceType></member></StackResourceSummaries></ListStackResourcesResult></ListStackResourcesResponse>"
 )
 NO_STACK = "<ErrorResponse><Error><Code>ValidationError</Code><Message>no such stack</Message></Error></ErrorResponse>"
 
@@ -38,7 +38,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SimpleNames
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             if "GetCallerIdentity" in body:
                 return 200, IDENTITY
-            if "DescribeStacks" in body:
+            if "ListStackResources" in body:
                 return (200, STACK) if account.deployed else (400, NO_STACK)
             if self.path.endswith("/account-settings"):
                 limit = {
@@ -131,6 +131,15 @@ def test_an_update_may_reserve_again_what_it_has(aws, look) -> None:
     assert look("-c", "reserved_concurrency=900")[0] == 1
     aws.deployed = 900
     assert look("-c", "reserved_concurrency=900")[0] == 0
+
+
+def test_jobs_reserve_more_than_a_new_account_has(aws, look) -> None:
+    places = ["-c", "bulk_inputs=corpus", "-c", "bulk_outputs=vectors"]
+    assert any("110 of 900" in line for line in look("-c", "auth=none", *places)[1])
+    aws.concurrency = aws.unreserved = 10
+    status, _, (error,) = look(*places)
+    assert status == 1 and "bulk_concurrency: 100 is more than" in error and "-c bulk_reserve=false" in error
+    assert look(*places, "-c", "bulk_reserve=false")[0] == 0
 
 
 @pytest.mark.parametrize("region", ["eu-south-2", "cn-north-1", "us-gov-west-1"])

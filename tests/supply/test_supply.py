@@ -31,7 +31,7 @@ def pinned(name: str) -> set[tuple[str, str]]:
 def test_the_base_is_pinned_by_digest_from_aws_mirror_of_the_official_images():
     assert base_image.pin()["image"].startswith("public.ecr.aws/docker/library/python:3.13-slim-trixie@sha256:")
     dockerfile = (PROJECT / "runtime" / "Dockerfile").read_text()
-    assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${BASE_IMAGE}", "endpoint"}
 
 
 def registry(index: dict) -> httpx.Client:
@@ -164,6 +164,13 @@ def test_a_bill_of_materials_fits_the_official_schema(artifact):
     found = {component["name"]: component for component in json.loads(text)["components"]}
     assert found["libc6"]["purl"] == "pkg:deb/debian/libc6@2.41-12%2Bdeb13u1?arch=amd64&distro=debian-13"
     assert "gone" not in found
+
+
+def test_the_packages_of_bulk_jobs_are_listed_as_well():
+    dockerfile = base_image.DOCKERFILE.read_text()
+    paths = [f"PYTHONPATH={path}" for path in re.findall(r"PYTHONPATH=(/var\S+)", dockerfile)]
+    found = [sbom.package_folders(["PATH=/bin", path]) for path in paths if "python -c" not in path]
+    assert found[0] == ["/opt/python"] and found[-1] == ["/opt/python", "/opt/bulk"]
 
 
 def test_the_workflow_fits_githubs_schema_and_pins_actions_by_commit():

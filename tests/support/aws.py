@@ -1,5 +1,6 @@
 """An emulated AWS account for the time of the tests: ministack, with podman to run the functions' images."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,6 +84,7 @@ class EmulatedAws:
         port = free_port()
         self.endpoint = f"http://localhost:{port}"
         self._log = folder / "ministack.log"
+        self._faults = folder / "faults.json"
         options = [
             f"--volume={emulator.EMULATOR}:{emulator.EMULATOR_IN_IMAGE}:ro",
             # Functions call this account at this address; podman's API does not know Docker's name for it, host-gateway.
@@ -102,6 +104,8 @@ class EmulatedAws:
             "MINISTACK_DOCKER_TIMEOUT": "60",
             "TMPDIR": str(folder),
             "S3_DATA_DIR": str(folder / "s3"),
+            "SFN_WAIT_SCALE": "0.05",
+            "FAULTS": str(self._faults),
         }
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | settings
         self._process = start([_VENV / "bin" / "python", _LAUNCHER], log=self._log, env=env)
@@ -150,6 +154,16 @@ class EmulatedAws:
     def end_environments(self) -> None:
         """End all execution environments, as AWS may at any time: every function's next invocation starts cold."""
         _remove_containers(self._instance)
+
+    def die_at(self, *moments: tuple[str, str]) -> None:
+        """Let all execution environments die at these moments, each once: ``("before" or "after", "bucket/key")`` for a write to an
+        object whose bucket and key contain this. Before is without the write."""
+        faults = [{"when": when, "key": key} for when, key in moments]
+        self._faults.write_text(json.dumps(faults))
+
+    def has_died(self) -> bool:
+        """Whether all the moments of :meth:`die_at` have passed."""
+        return json.loads(self._faults.read_text()) == []
 
     def address(self, url: str) -> str:
         """Return the address that reaches a Function URL or API Gateway: its host does not resolve here, so the emulator takes

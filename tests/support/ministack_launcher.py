@@ -10,8 +10,8 @@ import string
 import threading
 
 from ministack import app
-from ministack.core import iam_actions
-from ministack.services import ecr, lambda_svc, secretsmanager, waf
+from ministack.core import container_reaper, iam_actions
+from ministack.services import ecr, lambda_svc, s3, secretsmanager, stepfunctions, waf
 from ministack.services.cloudformation import provisioners
 
 ONE_VCPU_MB = 1769
@@ -165,6 +165,75 @@ def container_options(original, flags):
         "cap_drop": ["ALL"],
         "user": os.environ["LAMBDA_USER"],
     }
+
+
+@replaces(stepfunctions, "_run_distributed_map")
+def run_distributed_map(original, state, raw_input, effective, iterator, execution, ctx):
+    """AWS takes MaxConcurrencyPath, and with a ResultWriter it writes what became of the children to S3; ministack ignores both."""
+    if "MaxConcurrencyPath" in state:
+        most = stepfunctions._resolve_path_or_ctx(state["MaxConcurrencyPath"], effective, ctx)
+        state = state | {"MaxConcurrency": most}
+    answer = original(state, raw_input, effective, iterator, execution, ctx)
+    if "ResultWriter" in state:
+        where = stepfunctions._resolve_params_obj(state["ResultWriter"]["Parameters"], effective, ctx)
+        runs = [run for run in stepfunctions._map_runs.values() if run["executionArn"] == execution["executionArn"]]
+        arn = runs[-1]["mapRunArn"]
+        children = [each for each in stepfunctions._executions.values() if each.get("mapRunArn") == arn]
+        for status in ("SUCCEEDED", "FAILED"):
+            results = [
+                {"ExecutionArn": each["executionArn"], "Status": status}
+                | {name.capitalize(): each[name] for name in ("input", "output", "error", "cause") if each.get(name)}
+                for each in children
+                if each["status"] == status
+            ]
+            if results:
+                key = f"{where['Prefix']}/{arn.rpartition(':')[2]}/{status}_0.json"
+                s3._put_object(where["Bucket"], key, json.dumps(results).encode(), {})
+    return answer
+
+
+@replaces(stepfunctions, "_call_lambda")
+def call_lambda(original, function, event):
+    """A throttled invocation is Lambda.TooManyRequestsException to a state machine on AWS; ministack's is Lambda.Unknown."""
+    try:
+        return original(function, event)
+    except stepfunctions._ExecutionError as error:
+        if error.error == "Lambda.Unknown" and "TooManyRequestsException" in (error.cause or ""):
+            raise stepfunctions._ExecutionError("Lambda.TooManyRequestsException", error.cause) from error
+        raise
+
+
+@replaces(s3, "_put_object")
+def put_object(original, bucket, key, *arguments):
+    """Kill all execution environments before or after a write that a test named with ``EmulatedAws.die_at``."""
+    moment = next((each for each in faults() if each["key"] in f"{bucket}/{key}"), None)
+    if moment is None:
+        return original(bucket, key, *arguments)
+    forget(moment)
+    answer = s3._error("ServiceUnavailable", "the test's fault", 503, key)
+    if moment["when"] == "after":
+        answer = original(bucket, key, *arguments)
+    labels = [f"{name}={value}" for name, value in container_reaper.own_labels("lambda").items()]
+    for container in lambda_svc._get_docker_client().containers.list(filters={"label": labels}):
+        container.kill()
+    return answer
+
+
+def faults():
+    """The moments at which environments are to die, in order."""
+    path = os.environ.get("FAULTS", "")
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        return json.load(file)
+
+
+def forget(moment):
+    """Let a moment pass once only."""
+    left = faults()
+    left.remove(moment)
+    with open(os.environ["FAULTS"], "w") as file:
+        json.dump(left, file)
 
 
 if __name__ == "__main__":
