@@ -64,7 +64,15 @@ def scorer(name: str, kind: str, config: str, labels: int, **options) -> None:
 
 scorer("reranker-bert", "BertForSequenceClassification", "BertConfig", 1)
 scorer("reranker-electra", "ElectraForSequenceClassification", "ElectraConfig", 1, embedding_size=64)
-scorer("reranker-mpnet", "MPNetForSequenceClassification", "MPNetConfig", 1, types=False, max_position_embeddings=130, pad_token_id=1)
+scorer(
+    "reranker-mpnet",
+    "MPNetForSequenceClassification",
+    "MPNetConfig",
+    1,
+    types=False,
+    max_position_embeddings=130,
+    pad_token_id=1,
+)
 scorer(
     "reranker-modernbert",
     "ModernBertForSequenceClassification",
