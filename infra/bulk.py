@@ -14,6 +14,7 @@ from constructs import Construct
 from configuration import PROJECT
 from configuration.errors import ConfigurationError
 from configuration.groups import UNRESERVED, Access, Bulk, Compute, ServiceOptions, Traffic
+from runtime.engine.manifest import read_manifest
 
 from .model_function import ModelFunction
 from .watch.alarms import bulk_alarm
@@ -111,6 +112,10 @@ class BulkEmbedding(Construct):
         bulk = options.bulk
         if not bulk.bulk_outputs:
             raise ConfigurationError("bulk_outputs: is needed for bulk jobs, as is bulk_inputs. Allowed: buckets")
+        if artifact and (manifest := read_manifest(artifact)).task != "embed":
+            raise ConfigurationError(
+                f"bulk_outputs: {manifest.model.id} gives no vectors for bulk jobs: its task is {manifest.task}. Allowed: null"
+            )
         self._artifact, self._build_context, self._options = artifact, build_context, options
         reserved = bulk.bulk_concurrency if bulk.bulk_reserve else UNRESERVED
         self.plan = self._step("plan", "Divides a corpus into splits")

@@ -1,6 +1,7 @@
 """Bulk jobs: the state machine, and what its roles may do."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,14 @@ def test_jobs_do_not_run_in_an_existing_image(stack: Stack) -> None:
     options = ServiceOptions(bulk=PLACES, image=Image(image="embeddings:v1"))
     with pytest.raises(ConfigurationError, match=r"bulk_outputs: .* names an existing one \(embeddings:v1\)"):
         BulkEmbedding(stack, "Bulk", options=options)
+
+
+def test_a_model_without_vectors_is_refused(stack: Stack, build_context: Path, tmp_path: Path) -> None:
+    artifact = shutil.copytree(build_context, tmp_path / "context") / "build" / "model" / "small"
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    (artifact / "manifest.json").write_text(json.dumps(manifest | {"task": "classify"}))
+    with pytest.raises(ConfigurationError, match="gives no vectors for bulk jobs: its task is classify"):
+        define(stack, artifact, ServiceOptions(bulk=PLACES))
 
 
 def test_places_are_needed(stack: Stack, small_artifact: Path) -> None:
