@@ -46,10 +46,20 @@ def export_body(model: "PreTrainedModel", folder: Path) -> Path:
         UnsupportedModelError: Optimum cannot export it.
     """
     from optimum.exporters.onnx import onnx_export_from_model
+    from optimum.exporters.onnx.model_configs import T5EncoderOnnxConfig
 
+    own = None
+    if type(model).__name__.endswith("EncoderModel"):  # half of T5 or its kin, of which Optimum expects both
+        own = {"model": T5EncoderOnnxConfig(model.config, task="feature-extraction")}
     try:
         onnx_export_from_model(
-            model, folder, task="feature-extraction", library_name="transformers", do_validation=False, device="cpu"
+            model,
+            folder,
+            task="feature-extraction",
+            library_name="transformers",
+            do_validation=False,
+            device="cpu",
+            custom_onnx_configs=own,
         )
     except OSError:
         raise

@@ -203,3 +203,53 @@ def _matryoshka(folder: Path, minilm: Path, scratch: Path) -> None:
     SentenceTransformer(modules=modules, device="cpu", truncate_dim=16, similarity_fn_name="dot").save(str(folder))
     path = folder / "config_sentence_transformers.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "truncate_dim": 16}))
+
+
+def decoder(name: str, kind: str, config: str, **options) -> None:
+    """Register a model with causal attention (Gemma's is bidirectional) that takes the vector of the last token."""
+
+    @family(name)
+    def write(folder: Path, minilm: Path, scratch: Path) -> None:
+        size = {**SIZE, "num_key_value_heads": 2, "max_position_embeddings": 512, **options}
+        save(scratch, minilm, kind, config, types=False, **size)
+        save_sentence_model(folder, scratch, [_modules().Pooling(64, "lasttoken"), _modules().Normalize()])
+
+
+def save_sentence_model(folder: Path, base: Path, behind: list) -> None:
+    """Write a sentence-transformers model over the checkpoint ``base``, with an instruction as prompt."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    modules = [Transformer(str(base), max_seq_length=128), *behind]
+    prompts = {"query": "Instruct: find an answer\nQuery: "}
+    SentenceTransformer(modules=modules, device="cpu", prompts=prompts).save(str(folder))
+
+
+decoder("decoder-qwen2", "Qwen2Model", "Qwen2Config")
+decoder("decoder-qwen3", "Qwen3Model", "Qwen3Config", head_dim=16)
+decoder("decoder-mistral", "MistralModel", "MistralConfig", sliding_window=32)
+decoder("decoder-llama", "LlamaModel", "LlamaConfig")
+
+
+@family("gemma3")
+def _gemma3(folder: Path, minilm: Path, scratch: Path) -> None:
+    """As EmbeddingGemma: bidirectional attention, sliding windows, and two linear layers behind the mean."""
+    options = {"num_key_value_heads": 2, "head_dim": 16, "use_bidirectional_attention": True, "sliding_window": 32}
+    save(scratch, minilm, "Gemma3TextModel", "Gemma3TextConfig", types=False, **{**SIZE, **options})
+    save_sentence_model(
+        folder, scratch, [_modules().Pooling(64, "mean"), _linear(64, 128), _linear(128, 64), _modules().Normalize()]
+    )
+
+
+@family("t5")
+def _t5(folder: Path, minilm: Path, scratch: Path) -> None:
+    """As sentence-t5."""
+    size = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4}
+    save(scratch, minilm, "T5EncoderModel", "T5Config", types=False, decoder_start_token_id=0, **size)
+    save_sentence_model(folder, scratch, [_modules().Pooling(64, "mean"), _linear(64, 32), _modules().Normalize()])
+
+
+def _linear(*sizes: int):
+    import torch
+
+    return _dense(*sizes, bias=False, activation_function=torch.nn.Identity())

@@ -22,7 +22,7 @@ TEXTS = [
     "Members may borrow up to eight books for four weeks; a book that nobody has asked for can be renewed twice. " * 6,
 ]
 QUERY = "when does the library open"
-QUICK = ("reranker-bert", "classifier-bert", "splade", "dense", "static", "colbert")
+QUICK = ("reranker-bert", "classifier-bert", "dense", "static", "decoder-qwen3")
 """The others are slow: an export takes some seconds."""
 
 
@@ -147,7 +147,9 @@ def test_a_colbert(served):
     assert client.post("/embed", json={"inputs": "a"}).status_code == 424
 
 
-@pytest.mark.parametrize("name", [*names("dense", "two-dense", "layer-norm", "old-layout", "static", "matryoshka")])
+@pytest.mark.parametrize(
+    "name", names("dense", "two-dense", "layer-norm", "old-layout", "static", "matryoshka", "decoder", "gemma3", "t5")
+)
 @pytest.mark.parametrize(("precision", "least"), [("exact", 0.99999), ("balanced", 0.995)])
 def test_embedders(served, name, precision, least):
     from sentence_transformers import SentenceTransformer
@@ -161,6 +163,15 @@ def test_embedders(served, name, precision, least):
     if precision == "exact" and not engine.manifest.normalize:
         plain = np.array(post(client, "/embed", inputs=TEXTS, normalize=False))
         np.testing.assert_allclose(plain, [original.encode(text) for text in TEXTS], atol=2e-4)
+
+
+@pytest.mark.parametrize("name", names("decoder-qwen3"))
+def test_instructions_are_prompts(served, name):
+    from sentence_transformers import SentenceTransformer
+
+    checkpoint, _, client = served(name)
+    expected = SentenceTransformer(str(checkpoint), device="cpu").encode(QUERY, prompt_name="query")
+    assert np.dot(post(client, "/embed", inputs=QUERY, prompt_name="query")[0], expected) >= 0.99999
 
 
 def test_a_model_with_a_shorter_default_and_another_similarity(served):
