@@ -121,9 +121,8 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
         with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            graph = build_graph(
-                body, head, description.task in ("classify", "rerank"), folder, precision, config, calibration
-            )
+            pairs = description.task in ("classify", "rerank")
+            graph = build_graph(body, folder, precision, config, calibration, head, pairs)
     manifest = Manifest(
         format=FORMAT,
         key=name,

@@ -31,21 +31,21 @@ from .writer import save
 
 def build_graph(
     fp32: Path,
-    head: Path | None,
-    pairs: bool,
     out: Path,
     precision: Precision,
     config: dict[str, Any],
     calibration: Sequence[Sequence[int]],
+    head: Path | None = None,
+    pairs: bool = False,
 ) -> GraphInfo:
     """Write ``model.onnx`` and its weights ``model.bin`` into ``out``.
 
     Args:
         fp32: Optimum's export of the body; its folder is used for scratch files.
-        head: export of what follows the token vectors, if anything does.
-        pairs: whether the model reads pairs of texts.
         config: the checkpoint's ``config.json``.
         calibration: token ids of some texts, special tokens included, to measure activations on.
+        head: export of what follows the token vectors, if anything does.
+        pairs: whether the model reads pairs of texts.
     """
     model = onnx.load(fp32)
     try:
