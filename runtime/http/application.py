@@ -45,7 +45,7 @@ class Application:
         """
         label, key = UNMATCHED, None
         try:
-            methods, parameter = routes.find(request.path)
+            methods, parameter = routes.find(request.path, self.service.manifest.task)
             route = methods.get("GET" if request.method == "HEAD" else request.method)
             if route is None or not route.open:
                 key = self.authenticator.check(request, deadline)

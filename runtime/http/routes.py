@@ -96,9 +96,12 @@ _TABLE = _by_path()
 _PREFIXES = tuple(route.path.partition("{")[0] for route in ROUTES if "{" in route.path)
 
 
-def find(path: str) -> tuple[Mapping[str, Route], str | None]:
-    """The routes of ``path`` by method, none for an unknown path; and the part of the path that matched ``{…}``."""
+def find(path: str, task: str) -> tuple[Mapping[str, Route], str | None]:
+    """The routes of ``path`` by method for a model with this ``task``, none for an unknown path; and the part of the path that matched
+    ``{…}``."""
     path = _normalized(path)
+    if path in EMBED.also:  # as in TEI, these are the route of the model's task
+        return {**_TABLE[path], "POST": BY_TASK[task]}, None
     prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
     return _TABLE.get(prefix or path, {}), path[len(prefix) :] if prefix else None
 

@@ -8,6 +8,9 @@ import pytest
 from containers import image as images
 from containers.emulator import FunctionContainer
 from containers.tools import PROJECT
+from tests.model_export.conftest import minilm
+
+__all__ = ["minilm"]
 
 
 def pytest_collection_modifyitems(items):
