@@ -54,6 +54,7 @@ class _Config(msgspec.Struct):
     num_labels: int | None = None
     problem_type: str | None = None
     matryoshka_dimensions: list[Size] | None = None
+    is_causal: bool | None = None
     auto_map: Any = None
 
 
@@ -119,6 +120,11 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     static = modules is not None and modules.static
     config = _Config(model_type="static") if static else read_json(body, CONFIG_FILE, _Config)
     tokenizer = read_json(body, TOKENIZER_CONFIG_FILE, _TokenizerConfig, _TokenizerConfig())
+    if config.auto_map and config.is_causal is False:
+        raise UnsupportedModelError(
+            f"{body / CONFIG_FILE}: wants attention in both directions by Python code of its own (auto_map), which is not run; "
+            f"transformers' {config.model_type} would give other vectors"
+        )
     if config.auto_map or tokenizer.auto_map:
         say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
     architecture = (config.architectures or ["unknown"])[0]

@@ -107,3 +107,12 @@ def test_damaged_files_are_named(save_sentence_model, tmp_path, name):
     (tmp_path / name).write_text('{"pooling')
     with pytest.raises(CheckpointError, match=name):
         read(tmp_path)
+
+
+def test_a_decoder_whose_own_python_turns_it_into_an_encoder_is_refused(small_bert, tmp_path):
+    shutil.copytree(small_bert, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"is_causal": False, "auto_map": {"AutoModel": "modeling_qwen.Qwen2Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModelError, match="wants attention in both directions by Python code of its own"):
+        read(tmp_path)
