@@ -210,7 +210,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         """The length of the vectors that ``options`` ask for.
 
         Raises:
-            InvalidInput: the model has fewer dimensions, or the precision needs unit vectors.
+            InvalidInput: the model has fewer dimensions, was trained for others (as vLLM refuses), or the precision needs unit vectors.
         """
         if options.precision.endswith("int8") and not options.normalize:
             raise InvalidInput(f"`precision` {options.precision} needs `normalize`", param="precision")
@@ -219,6 +219,13 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         if not 1 <= options.dimensions <= self.manifest.dimensions:
             raise InvalidInput(
                 f"`dimensions` should be positive and at most {self.manifest.dimensions}. Given: {options.dimensions}",
+                param="dimensions",
+            )
+        trained = self.manifest.matryoshka_dimensions
+        if trained and options.dimensions not in (*trained, self.manifest.dimensions):
+            names = ", ".join(map(str, trained))
+            raise InvalidInput(
+                f"`dimensions` should be one of those that the model was trained for: {names}. Given: {options.dimensions}",
                 param="dimensions",
             )
         return options.dimensions

@@ -201,8 +201,12 @@ def _matryoshka(folder: Path, minilm: Path, scratch: Path) -> None:
     save(scratch, minilm, "BertModel", "BertConfig", **SIZE)
     modules = [Transformer(str(scratch), max_seq_length=64), _modules().Pooling(64, "mean")]
     SentenceTransformer(modules=modules, device="cpu", truncate_dim=16, similarity_fn_name="dot").save(str(folder))
-    path = folder / "config_sentence_transformers.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "truncate_dim": 16}))
+    for name, own in (
+        ("config_sentence_transformers.json", {"truncate_dim": 16}),
+        ("config.json", {"matryoshka_dimensions": [8, 16]}),
+    ):
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **own}))
 
 
 def decoder(name: str, kind: str, config: str, **options) -> None:

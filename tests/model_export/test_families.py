@@ -174,9 +174,13 @@ def test_instructions_are_prompts(served, name):
     assert np.dot(post(client, "/embed", inputs=QUERY, prompt_name="query")[0], expected) >= 0.99999
 
 
-def test_a_model_with_a_shorter_default_and_another_similarity(served):
-    _, engine, _ = served("matryoshka")
+def test_a_model_with_shorter_vectors_and_another_similarity(served):
+    _, engine, client = served("matryoshka")
     assert (engine.manifest.dimensions, engine.manifest.similarity) == (16, "dot")
+    assert len(post(client, "/embed", inputs="a", dimensions=8)[0]) == 8
+    refused = client.post("/embed", json={"inputs": "a", "dimensions": 12})
+    assert refused.status_code == 422
+    assert "one of those that the model was trained for: 8, 16. Given: 12" in refused.json()["error"]
 
 
 @pytest.mark.parametrize("kind", ["BertForMaskedLM", "BertForTokenClassification", "BertForQuestionAnswering"])
