@@ -225,6 +225,27 @@ def test_no_python_is_fetched_from_the_hub():
     assert sorted(_wanted(files)) == ["1_Pooling/config.json", "config.json", "model.safetensors"]
 
 
+def test_weights_of_modules_and_a_published_onnx_file_are_fetched():
+    dense = ["2_Dense/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin"]
+    files = [
+        "config.json",
+        "model.safetensors",
+        "onnx/model.onnx",
+        "onnx/model.onnx_data",
+        "onnx/model_int8.onnx",
+        *dense,
+    ]
+    assert sorted(_wanted(files)) == [*dense[:2], "config.json", "model.safetensors"]
+    assert sorted(_wanted(files, published=True)) == [
+        *dense[:2],
+        "config.json",
+        "onnx/model.onnx",
+        "onnx/model.onnx_data",
+    ]
+    old = ["0_Transformer/config.json", "0_Transformer/pytorch_model.bin", "modules.json"]
+    assert sorted(_wanted(old)) == old
+
+
 @pytest.mark.parametrize(
     "content",
     [
