@@ -132,7 +132,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             revision=checkpoint.revision,
             architecture=description.architecture,
             model_type=description.model_type,
-            weights="checkpoint",
+            weights="onnx" if description.published else "checkpoint",
         ),
         precision=precision.name,
         task=description.task,

@@ -32,6 +32,8 @@ and https://huggingface.co/BAAI/bge-small-en-v1.5. A request asks for one by its
 
 NO_LENGTH = 100_000
 """transformers writes a huge ``model_max_length`` for a tokenizer that has none."""
+PUBLISHED_FILE = "onnx/model.onnx"
+"""The ONNX file in fp32 that many repositories publish."""
 LEAST_LENGTH = 8
 """As the configuration's ``max_tokens``: a text needs room besides the special tokens."""
 
@@ -46,6 +48,7 @@ class _Config(msgspec.Struct):
     hidden_size: Size | None = None
     dim: Size | None = None
     d_model: Size | None = None
+    n_embd: Size | None = None
     max_position_embeddings: int | None = None
     n_positions: int | None = None
     vocab_size: Size | None = None
@@ -90,6 +93,8 @@ class Description:
     """Folders of the linear layers behind the token vectors or the pooling, in order."""
     static: bool
     """Whether token vectors are looked up in a table and nothing more."""
+    published: bool
+    """Whether the ONNX file that the repository publishes takes the place of the weights."""
     architecture: str
     model_type: str
     hidden: int
@@ -120,16 +125,19 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     static = modules is not None and modules.static
     config = _Config(model_type="static") if static else read_json(body, CONFIG_FILE, _Config)
     tokenizer = read_json(body, TOKENIZER_CONFIG_FILE, _TokenizerConfig, _TokenizerConfig())
+    architecture = (config.architectures or ["unknown"])[0]
+    labels = _labels(config)
+    task = _task(folder, modules, architecture, labels)
     if config.auto_map and config.is_causal is False:
         raise UnsupportedModelError(
             f"{body / CONFIG_FILE}: wants attention in both directions by Python code of its own (auto_map), which is not run; "
             f"transformers' {config.model_type} would give other vectors"
         )
-    if config.auto_map or tokenizer.auto_map:
+    published = not static and _is_published(folder, body, config, task)
+    if published:
+        say("  transformers does not have its architecture: the ONNX file that the repository publishes is used")
+    elif config.auto_map or tokenizer.auto_map:
         say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
-    architecture = (config.architectures or ["unknown"])[0]
-    labels = _labels(config)
-    task = _task(folder, modules, architecture, labels)
     own = read_json(folder, "config_sentence_transformers.json", _SentenceConfig, _SentenceConfig())
     if prompts is None:
         prompts = own.prompts or _card_prompts(checkpoint.id)
@@ -139,9 +147,9 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     similarity = own.similarity_fn_name or "cosine"
     if similarity not in SIMILARITIES:
         raise CheckpointError(f"{folder}: its similarity_fn_name is {similarity!r}, none of {', '.join(SIMILARITIES)}")
-    hidden = _static_width(body) if static else config.hidden_size or config.dim or config.d_model
+    hidden = _static_width(body) if static else config.hidden_size or config.dim or config.d_model or config.n_embd
     if hidden is None:
-        raise CheckpointError(f"{body / CONFIG_FILE}: has none of hidden_size, dim, d_model")
+        raise CheckpointError(f"{body / CONFIG_FILE}: has none of hidden_size, dim, d_model, n_embd")
     if task in ("rerank", "classify"):
         dimensions = len(labels)
     elif task == "sparse":
@@ -157,6 +165,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
         body=str(body.relative_to(folder)),
         dense=[str(each.relative_to(folder)) for each in modules.dense] if modules else [],
         static=static,
+        published=published,
         architecture=architecture,
         model_type=config.model_type,
         hidden=hidden,
@@ -192,6 +201,24 @@ def _task(folder: Path, modules: Modules | None, architecture: str, labels: list
         )
     say("  the checkpoint says nothing of pooling: mean, not normalized, as sentence-transformers does")
     return "embed"
+
+
+def _is_published(folder: Path, body: Path, config: _Config, task: str) -> bool:
+    """Whether the repository's own ONNX file is needed, because transformers does not have the architecture.
+
+    Raises:
+        UnsupportedModelError: it is needed, and missing, or the model is no embedding model.
+    """
+    from transformers import CONFIG_MAPPING
+
+    if config.model_type in CONFIG_MAPPING:
+        return False
+    if task != "embed" or not (folder / PUBLISHED_FILE).exists():
+        raise UnsupportedModelError(
+            f"{body / CONFIG_FILE}: transformers does not have the architecture {config.model_type!r}, and a checkpoint's own Python "
+            f"is not run; only an embedding model with an ONNX file of its own ({PUBLISHED_FILE}) can be served"
+        )
+    return True
 
 
 def _labels(config: _Config) -> list[str]:

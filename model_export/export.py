@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UnsupportedModelError
+from .graph.head import rename_value
 
 if TYPE_CHECKING:
     import torch
@@ -104,11 +105,7 @@ def _rename_output(file: Path, name: str) -> None:
     import onnx
 
     model = onnx.load(file, load_external_data=False)
-    old = model.graph.output[0].name
-    model.graph.output[0].name = name
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [name if value == old else value for value in names]
+    rename_value(model.graph, model.graph.output[0].name, name)
     onnx.save(model, file)
 
 

@@ -18,10 +18,10 @@ def attach_head(model: onnx.ModelProto, head: Path) -> None:
     part = compose.add_prefix(part, "head.")
     body, end = f"head.{source.name}", f"head.{result.name}"
     if result.name == OUTPUT:
-        _rename(model.graph, OUTPUT, body)
+        rename_value(model.graph, OUTPUT, body)
     else:
-        _rename(part.graph, body, OUTPUT)
-    _rename(part.graph, end, result.name)
+        rename_value(part.graph, body, OUTPUT)
+    rename_value(part.graph, end, result.name)
     model.graph.node.extend(part.graph.node)
     model.graph.initializer.extend(part.graph.initializer)
     if result.name != "vector":
@@ -29,7 +29,11 @@ def attach_head(model: onnx.ModelProto, head: Path) -> None:
     model.graph.output.append(result)
 
 
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+def rename_value(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Give the value ``old`` of ``graph``, an output or not, the name ``new``."""
+    for output in graph.output:
+        if output.name == old:
+            output.name = new
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [new if name == old else name for name in names]

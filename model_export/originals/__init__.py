@@ -8,6 +8,7 @@ from ..checkpoint import Checkpoint
 from ..describe import Description
 from .embedder import Embedder
 from .original import Original, compute
+from .published import PublishedEmbedder
 from .scorer import Scorer
 from .sparse import SparseEmbedder
 from .static import StaticEmbedder
@@ -32,5 +33,7 @@ def load_original(checkpoint: Checkpoint, description: Description) -> Original:
         CheckpointError: a file is missing or damaged, or its weights are not those of its class.
         UnsupportedModelError: transformers does not know the architecture, or Optimum has no export for it.
     """
+    if description.published:
+        return PublishedEmbedder(checkpoint, description)
     kind = StaticEmbedder if description.static else ORIGINALS[description.task]
     return kind(checkpoint, description)

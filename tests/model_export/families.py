@@ -143,6 +143,7 @@ def _dense(*sizes: int, **options):
     return Dense(*sizes, **options)
 
 
+embedder("bert", lambda: [_modules().Pooling(64, "mean"), _modules().Normalize()])
 embedder("dense", lambda: [_modules().Pooling(64, "mean"), _dense(64, 32), _modules().Normalize()])
 embedder("two-dense", lambda: [_modules().Pooling(64, "cls"), _dense(64, 32), _dense(32, 48)])
 embedder("dense-of-the-last-token", lambda: [_modules().Pooling(64, "lasttoken"), _dense(64, 32)])
@@ -257,3 +258,23 @@ def _linear(*sizes: int):
     import torch
 
     return _dense(*sizes, bias=False, activation_function=torch.nn.Identity())
+
+
+@family("published-onnx")
+def _published_onnx(folder: Path, minilm: Path, scratch: Path) -> None:
+    """As nomic and gte-multilingual: an architecture that only its own Python knows, and an ONNX file beside it; here BERT's."""
+    from optimum.exporters.onnx import onnx_export_from_model
+    from sentence_transformers import SentenceTransformer
+    from transformers import BertModel
+
+    FAMILIES["bert"](folder, minilm, scratch)
+    model = SentenceTransformer(str(folder), device="cpu")[0].auto_model
+    assert isinstance(model, BertModel)
+    onnx_export_from_model(
+        model.eval(), scratch / "onnx", task="feature-extraction", library_name="transformers", do_validation=False
+    )
+    (scratch / "onnx").rename(folder / "onnx")
+    (folder / "model.safetensors").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    own = {"model_type": "own_bert", "auto_map": {"AutoModel": "modeling_own.OwnModel"}}
+    (folder / "config.json").write_text(json.dumps({**config, **own}))

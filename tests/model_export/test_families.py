@@ -174,6 +174,41 @@ def test_instructions_are_prompts(served, name):
     assert np.dot(post(client, "/embed", inputs=QUERY, prompt_name="query")[0], expected) >= 0.99999
 
 
+@pytest.mark.parametrize(("precision", "least"), [("exact", 0.99999), ("balanced", 0.995)])
+def test_a_published_onnx_file(served, minilm, tmp_path, precision, least):
+    from sentence_transformers import SentenceTransformer
+
+    FAMILIES["bert"](tmp_path / "bert", minilm, tmp_path / "scratch")
+    expected = SentenceTransformer(str(tmp_path / "bert"), device="cpu").encode(TEXTS, batch_size=1)
+    _, engine, client = served("published-onnx", precision)
+    assert (engine.manifest.model.weights, engine.manifest.model.model_type) == ("onnx", "own_bert")
+    assert (np.array(post(client, "/embed", inputs=TEXTS)) * expected).sum(1).min() >= least
+
+
+def test_an_architecture_of_its_own_python_without_an_onnx_file_is_refused(minilm, tmp_path):
+    from model_export.errors import UnsupportedModelError
+
+    FAMILIES["bert"](tmp_path / "checkpoint", minilm, tmp_path / "scratch")
+    path = tmp_path / "checkpoint" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "own_bert"}))
+    with pytest.raises(UnsupportedModelError, match=r"transformers does not have the architecture 'own_bert'"):
+        artifacts.build(ModelSettings(model=str(tmp_path / "checkpoint")), tmp_path / "artifacts")
+
+
+def test_a_published_onnx_file_that_wants_other_inputs_is_refused(minilm, tmp_path):
+    import onnx
+
+    from model_export.errors import UnsupportedModelError
+
+    FAMILIES["published-onnx"](tmp_path / "checkpoint", minilm, tmp_path / "scratch")
+    file = tmp_path / "checkpoint" / "onnx" / "model.onnx"
+    model = onnx.load(file)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("task_id", onnx.TensorProto.INT64, []))
+    onnx.save(model, file)
+    with pytest.raises(UnsupportedModelError, match=r"model.onnx: takes .*task_id.*; allowed are"):
+        artifacts.build(ModelSettings(model=str(tmp_path / "checkpoint")), tmp_path / "artifacts")
+
+
 def test_a_model_with_shorter_vectors_and_another_similarity(served):
     _, engine, client = served("matryoshka")
     assert (engine.manifest.dimensions, engine.manifest.similarity) == (16, "dot")
