@@ -370,6 +370,19 @@ class Info(Struct, kw_only=True):
     sha: str | None
     docker_label: str | None
     dimensions: Annotated[int, Meta(description="Our own: length of the vectors.")]
+    matryoshka_dimensions: Annotated[
+        list[int], Meta(description="Our own: shorter vectors that the model was trained for; empty if it names none.")
+    ]
+    similarity: Annotated[
+        Literal["cosine", "dot", "euclidean", "manhattan"],
+        Meta(description="Our own: the function that the model's vectors are meant to be compared by."),
+    ]
+    weights: Annotated[
+        Literal["checkpoint", "onnx"],
+        Meta(
+            description="Our own: `onnx` if the ONNX file that the model's repository publishes took the place of its weights."
+        ),
+    ]
     prompts: Annotated[dict[str, str], Meta(description="Our own: the model's prompts by name.")]
     default_prompt: Annotated[
         str | None, Meta(description="Our own: name of the prompt that is used when a request names none.")

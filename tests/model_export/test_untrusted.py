@@ -384,6 +384,9 @@ def test_an_architecture_that_only_its_python_knows_is_refused(hostile, monkeypa
     asked = []
     monkeypatch.setattr("builtins.input", lambda *question: asked.append(question) or "y")
     change(hostile.folder / "config.json", model_type="evil")
-    with pytest.raises(UnsupportedModelError, match=r"config.json: transformers does not have the architecture .evil., and a checkpoint.s own Python is not run"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"config.json: transformers does not have the architecture .evil., and a checkpoint.s own Python is not run",
+    ):
         load(hostile.folder)
     assert not asked and not hostile.traces.exists()
