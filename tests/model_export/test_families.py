@@ -182,6 +182,7 @@ def test_a_published_onnx_file(served, minilm, tmp_path, precision, least):
     expected = SentenceTransformer(str(tmp_path / "bert"), device="cpu").encode(TEXTS, batch_size=1)
     _, engine, client = served("published-onnx", precision)
     assert (engine.manifest.model.weights, engine.manifest.model.model_type) == ("onnx", "own_bert")
+    assert client.get("/info").json()["weights"] == "onnx"
     assert (np.array(post(client, "/embed", inputs=TEXTS)) * expected).sum(1).min() >= least
 
 
