@@ -83,6 +83,8 @@ class _SpladeConfig(msgspec.Struct):
 
 class _DenseConfig(msgspec.Struct):
     out_features: int
+    bias: bool = True
+    use_residual: bool = False
     activation_function: str = "torch.nn.modules.activation.Tanh"
 
 
@@ -116,6 +118,8 @@ def read_modules(folder: Path) -> Modules | None:
         return Modules("score", body)
     if modules[-1].type == PYLATE_DENSE or kinds == ["Transformer", "Dense"]:
         _check_kinds(file, modules[1:], ("Dense",))
+        for module in modules[1:]:
+            _check_plain(folder / module.path)
         return Modules("multi_vector", body, dense=tuple(folder / module.path for module in modules[1:]))
     rest = modules[1:]
     if kinds[0] == "StaticEmbedding":
@@ -156,6 +160,15 @@ def dense_width(folder: Path) -> int:
             f"{folder / CONFIG_FILE}: has the activation {config.activation_function}; only classes of torch.nn.modules are allowed"
         )
     return config.out_features
+
+
+def _check_plain(folder: Path) -> None:
+    """Check that the layer of a ColBERT in ``folder`` is a product and nothing more."""
+    config = read_json(folder, CONFIG_FILE, _DenseConfig)
+    if config.bias or config.use_residual or not config.activation_function.endswith(".Identity"):
+        raise UnsupportedModelError(
+            f"{folder / CONFIG_FILE}: has a bias, an activation or a residual, which is not supported behind token vectors"
+        )
 
 
 def _check_kinds(file: Path, modules: list[Module], allowed: tuple[str, ...]) -> None:

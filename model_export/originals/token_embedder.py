@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from ..errors import CheckpointError
 from ..export import TOKEN_VECTORS, export_body, export_head
 from ..weights import check_weights
 from .original import load, read_config
+
+if TYPE_CHECKING:
+    import torch
 
 LINEAR = "linear.weight"
 """The layer behind the token vectors in a checkpoint of the class ``HF_ColBERT`` (https://github.com/stanford-futuredata/ColBERT)."""
@@ -33,7 +37,7 @@ class TokenEmbedder:
         self._body = self._transformer.auto_model.eval()
         self._body_width = self._body.config.hidden_size
         self.config = self._body.config.to_dict()
-        self._layers = [_dense(checkpoint.folder / path) for path in description.dense] or [_linear(folder)]
+        self._layers = [_linear(checkpoint.folder / path) for path in description.dense or [description.body]]
         check_weights(self._body, folder, ignore=(LINEAR,))
 
     def results(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -51,7 +55,7 @@ class TokenEmbedder:
         body = export_body(self._body, folder)
         return body, export_head(self._head(), self._body_width, TOKEN_VECTORS, folder / "head.onnx")
 
-    def _head(self):
+    def _head(self) -> "torch.nn.Module":
         import torch
 
         class Head(torch.nn.Module):
@@ -65,14 +69,12 @@ class TokenEmbedder:
         return Head(self._layers).eval()
 
 
-def _dense(folder: Path):
-    """The linear layer that sentence-transformers' or pylate's ``Dense`` saved in ``folder``."""
-    from sentence_transformers.base.modules import Dense
+def _linear(folder: Path) -> "torch.nn.Linear":
+    """The linear layer in ``folder``, which ColBERT's own class or a module ``Dense`` saved.
 
-    return Dense.load(str(folder)).linear
-
-
-def _linear(folder: Path):
+    Raises:
+        CheckpointError: it is not there.
+    """
     import torch
     from safetensors import safe_open
 
@@ -87,7 +89,7 @@ def _linear(folder: Path):
     raise CheckpointError(f"{folder}: has no {LINEAR}, the layer behind a ColBERT's token vectors")
 
 
-def _from_weight(weight):
+def _from_weight(weight: "torch.Tensor") -> "torch.nn.Linear":
     import torch
 
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)

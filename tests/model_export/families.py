@@ -194,6 +194,29 @@ def _colbert(folder: Path, minilm: Path, scratch: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+@family("colbert-of-pylate")
+def _colbert_of_pylate(folder: Path, minilm: Path, scratch: Path) -> None:
+    """As pylate saves one: the linear layer is a module."""
+    import torch
+    from safetensors.torch import save_file
+
+    save(folder, minilm, "BertModel", "BertConfig", **SIZE)
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Dense").mkdir()
+    dense = {
+        "in_features": 64,
+        "out_features": 32,
+        "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    (folder / "1_Dense" / "config.json").write_text(json.dumps(dense))
+    save_file({"linear.weight": torch.randn(32, 64)}, folder / "1_Dense" / "model.safetensors")
+
+
 @family("matryoshka")
 def _matryoshka(folder: Path, minilm: Path, scratch: Path) -> None:
     from sentence_transformers import SentenceTransformer

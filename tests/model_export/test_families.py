@@ -129,14 +129,18 @@ def test_a_sparse_model(served):
         np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
-def test_a_colbert(served):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "layer"), [("colbert", "model.safetensors"), ("colbert-of-pylate", "1_Dense/model.safetensors")]
+)
+def test_a_colbert(served, name, layer):
     import torch
     from safetensors.torch import load_file
     from transformers import AutoModel, AutoTokenizer
 
-    checkpoint, _, client = served("colbert")
+    checkpoint, _, client = served(name)
     model, tokenizer = AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint)
-    linear = load_file(checkpoint / "model.safetensors")["linear.weight"]
+    linear = load_file(checkpoint / layer)["linear.weight"]
     for text in TEXTS:
         with torch.no_grad():
             vectors = model(**tokenizer(text, return_tensors="pt", truncation=True, max_length=128)).last_hidden_state[
