@@ -53,7 +53,7 @@ class _Config(msgspec.Struct):
     n_positions: int | None = None
     vocab_size: Size | None = None
     pad_token_id: int | None = 1
-    id2label: dict[str, str] | None = None
+    id2label: dict[Annotated[str, msgspec.Meta(pattern=r"^\d{1,9}$")], str] | None = None
     num_labels: int | None = None
     problem_type: str | None = None
     matryoshka_dimensions: list[Size] | None = None
@@ -175,7 +175,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
         prompts=prompts,
         default_prompt=default_prompt,
         labels=labels if task == "classify" else [],
-        activation=_activation(task, config, labels),
+        activation=_activation(task, config),
         dimensions=dimensions,
         matryoshka_dimensions=sorted(config.matryoshka_dimensions or []),
         similarity=similarity,
@@ -228,11 +228,9 @@ def _labels(config: _Config) -> list[str]:
     return [f"LABEL_{index}" for index in range(config.num_labels or 2)]
 
 
-def _activation(task: str, config: _Config, labels: list[str]) -> str:
+def _activation(task: str, config: _Config) -> str:
     """What makes scores of logits: for a reranker a sigmoid, as in TEI; for a classifier as in transformers' pipeline."""
-    if task == "rerank" or (
-        task == "classify" and (config.problem_type == "multi_label_classification" or len(labels) == 1)
-    ):
+    if task == "rerank" or (task == "classify" and config.problem_type == "multi_label_classification"):
         return "sigmoid"
     if task == "classify" and config.problem_type != "regression":
         return "softmax"

@@ -68,6 +68,11 @@ def test_the_undamaged_checkpoint_is_read(folder):
         ("config.json", '{"model_type": "\\ud800", "hidden_size": 64}', "config.json: is not JSON in UTF-8"),
         ("config.json", '{"model_type": "bert"}', "config.json: has none of hidden_size, dim, d_model"),
         ("modules.json", DEEP, "modules.json: is nested too deeply"),
+        (
+            "config.json",
+            '{"model_type": "bert", "id2label": {"a": "b"}}',
+            "config.json: is malformed (Expected `str` matching regex",
+        ),
         ("modules.json", '{"0": 1}', "modules.json: is malformed (Expected `array`, got `object`"),
         ("modules.json", "[1]", "modules.json: is malformed (Expected `object`, got `int` - at `$[0]`)"),
         ("modules.json", '[{"path": ""}]', "modules.json: is malformed (Object missing required field `type`"),
