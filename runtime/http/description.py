@@ -16,7 +16,6 @@ REASONS = {
     413: "The body is too long",
     415: "The body is not `application/json`, or in an encoding that is not known",
     422: "A field has another type, an input or option is outside of what is allowed, or the answer would not fit",
-    424: "The model has no head for it",
 }
 
 

@@ -24,7 +24,7 @@ def _tei(path: str, function: Callable, request: Any, response: Any, **more: Any
 
 def _task(path: str, function: Callable, request: Any, response: Any, *tasks: str, **more: Any) -> Route:
     """A route of TEI for models of these tasks."""
-    return _tei(path, function, request, response, tasks=tasks, statuses=(*TEI_STATUSES, 424), **more)
+    return _tei(path, function, request, response, tasks=tasks, **more)
 
 
 def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
@@ -52,7 +52,7 @@ ROUTES = (
         tasks=("rerank",),
         request=types.CohereRerankRequest,
         response=types.CohereRerankResponse,
-        statuses=(400, 424),
+        statuses=(400,),
         also=("/v2/rerank",),
     ),
     _get("/health", tei.health, "text/plain", also=("/", "/ping"), open=True),
