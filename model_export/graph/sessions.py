@@ -17,9 +17,7 @@ def open_session(model: onnx.ModelProto, scratch: Path) -> onnxruntime.Inference
     ``scratch``: a folder with room for its weights, which are gone from there on return.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        save(copy, Path(folder))
+        save(model, Path(folder))
         return open_graph(Path(folder, "model.onnx"))
 
 

@@ -377,7 +377,9 @@ def test_limits_are_those_of_info(page, url, http):
         assert f"{info[name]:,}" in facts
 
 
-@pytest.mark.parametrize("fragment", ["post-/tokenize", "get-/v1/models/{model}", "post-/invocations", "post-/similarity"])
+@pytest.mark.parametrize(
+    "fragment", ["post-/tokenize", "get-/v1/models/{model}", "post-/invocations", "post-/similarity"]
+)
 def test_an_address_with_a_route_opens_it(page, url, fragment):
     visit(page, url, f"#{quote(fragment)}")
     target = page.locator(f'[id="{fragment}"]')
