@@ -1,12 +1,14 @@
 """The interface of an original, and loading one with sentence-transformers."""
 
+import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..checkpoint import CONFIG_FILE, Checkpoint
+from ..checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, read_json
 from ..describe import Description
 from ..errors import CheckpointError, UnsupportedModelError
 from ..export import check_architecture, silence_libraries
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
+PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 
 
@@ -65,18 +68,34 @@ def load(kind: Callable, folder: Path, **options: Any):
     import torch
 
     try:
-        return kind(
-            str(folder),
-            device="cpu",
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"dtype": torch.float32, "attn_implementation": "eager"},
-            **options,
-        )
+        with tempfile.TemporaryDirectory() as texts_only:
+            _link(folder, Path(texts_only))
+            return kind(
+                texts_only,
+                device="cpu",
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"dtype": torch.float32, "attn_implementation": "eager"},
+                **options,
+            )
     except (
         Exception
     ) as error:  # safetensors, pickle, zipfile, transformers and sentence-transformers each raise their own
         raise CheckpointError(f"{folder}: its weights cannot be loaded ({error})") from error
+
+
+def _link(folder: Path, to: Path) -> None:
+    """Fill ``to`` with links to the files of ``folder``, but for those that describe a processor of images or sounds, and with its
+    configurations without the Python that they name: transformers would stop at it where it has no class of its own."""
+    for path in folder.rglob("*"):
+        place = to / path.relative_to(folder)
+        if path.is_dir():
+            place.mkdir()
+        elif path.name in (CONFIG_FILE, TOKENIZER_CONFIG_FILE):
+            content = read_json(path.parent, path.name, dict[str, Any])
+            place.write_text(json.dumps({key: value for key, value in content.items() if key != "auto_map"}))
+        elif path.name not in PROCESSORS:
+            place.symlink_to(path.resolve())
 
 
 def compute(original: Original, texts: Texts, checkpoint: Checkpoint) -> Sequence[np.ndarray]:

@@ -30,9 +30,12 @@ def folder(small_bert, tmp_path) -> Path:
     """A checkpoint of sentence-transformers that a test may damage."""
     folder = Path(shutil.copytree(small_bert, tmp_path / "checkpoint"))
     (folder / "1_Pooling").mkdir()
-    write(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean"})
+    write(folder / "1_Pooling" / "config.json", {"embedding_dimension": 64, "pooling_mode": "mean"})
     write(folder / "sentence_bert_config.json", {"max_seq_length": 64})
-    modules = [{"type": f"{MODULES}Transformer", "path": ""}, {"type": f"{MODULES}Pooling", "path": "1_Pooling"}]
+    modules = [
+        {"idx": 0, "name": "0", "type": f"{MODULES}Transformer", "path": ""},
+        {"idx": 1, "name": "1", "type": f"{MODULES}Pooling", "path": "1_Pooling"},
+    ]
     write(folder / "modules.json", modules)
     return folder
 
