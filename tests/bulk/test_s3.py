@@ -106,8 +106,7 @@ def read_rows(s3, bucket: str, folder: Path) -> list[dict]:
 @pytest.fixture
 def small_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splits of a few texts."""
-    plan = handlers._plan.plan
-    monkeypatch.setattr(handlers._plan, "plan", lambda *arguments: plan(*arguments, split_seconds=0.05))
+    monkeypatch.setenv("EMBEDDINGS_BULK_SPLIT_SECONDS", "0.05")
 
 
 def test_a_corpus_in_s3_becomes_the_endpoint_s_vectors(s3, bucket, tmp_path, endpoint, small_splits):
