@@ -80,7 +80,7 @@ class Engine:
         """The vector of the text with tokens ``ids`` (special tokens included): float32 [dimensions]."""
         return self.head.vector(self._session.run(self.head.output, ids), normalize_vector)
 
-    def scores(self, ids: Sequence[int], types: Sequence[int] | None = None) -> np.ndarray:
+    def scores(self, ids: Sequence[int], types: Sequence[int]) -> np.ndarray:
         """A classifier's or reranker's logits for a text or a pair with tokens ``ids`` and their ``types``: float32 [labels]."""
         return self._session.run("logits", ids, types)
 

@@ -11,13 +11,13 @@ from .manifest import ArtifactError, GraphInfo
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "model.bin"
 
-_INPUTS = {
+INPUTS = {
     "input_ids": lambda ids, types: ids,
     "attention_mask": lambda ids, types: np.ones_like(ids),
     "token_type_ids": lambda ids, types: types,
     "position_ids": lambda ids, types: np.arange(ids.shape[1], dtype=np.int64)[np.newaxis],
 }
-"""Values of the graph's inputs by name, for one text without padding."""
+"""The inputs that a graph may have, by name: their values for one text without padding, from its ids and types [1, tokens]."""
 
 
 class Session:
@@ -40,7 +40,7 @@ class Session:
         """
         input_ids = np.array([ids], dtype=np.int64)
         token_types = np.zeros_like(input_ids) if types is None else np.array([types], dtype=np.int64)
-        feed = {name: _INPUTS[name](input_ids, token_types) for name in self._inputs}
+        feed = {name: INPUTS[name](input_ids, token_types) for name in self._inputs}
         return self._session.run([output], feed)[0][0]
 
 

@@ -37,6 +37,7 @@ class Application:
         self.authenticator = authenticator
         self._report = report
         self._served_model_names = served_model_names
+        self._routes = routes.answerable(service.manifest.task)
 
     def answer(self, request: Request, deadline: float = float("inf")) -> tuple[str, Response]:
         """The label of the route that answered ``request``, for logs, and the response.
@@ -85,7 +86,7 @@ class Application:
     def _call(self, route: Route, arguments: list[Any], deadline: float, gzip: bool | None = None) -> Response:
         call = Call(
             service=self.service,
-            routes=routes.answerable(self.service.manifest.task),
+            routes=self._routes,
             metrics=self.metrics,
             served_model_names=self._served_model_names,
             needs_key=self.authenticator.needs_key,

@@ -17,29 +17,33 @@ UNSUPPORTED = {
 """TEI's messages for a model with another task than the one that a route needs."""
 
 
-def _tei(path: str, function: Callable, request: Any, response: Any, **more: Any) -> Route:
-    more = {"statuses": TEI_STATUSES, **more}
-    return Route(method="POST", path=path, function=function, request=request, response=response, **more)
-
-
-def _task(path: str, function: Callable, request: Any, response: Any, *tasks: str, **more: Any) -> Route:
-    """A route of TEI for models of these tasks."""
-    return _tei(path, function, request, response, tasks=tasks, **more)
+def _tei(path: str, function: Callable, request: Any, response: Any, *tasks: str, also: tuple[str, ...] = ()) -> Route:
+    """A route of TEI for models of these tasks, by default of all."""
+    return Route(
+        method="POST",
+        path=path,
+        function=function,
+        tasks=tasks,
+        request=request,
+        response=response,
+        statuses=TEI_STATUSES,
+        also=also,
+    )
 
 
 def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
     return Route(method="GET", path=path, function=function, response=response, **more)
 
 
-EMBED = _task("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, "embed", also=("/", "/invocations"))
-EMBED_ALL = _task("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse, "embed", "multi_vector")
-EMBED_SPARSE = _task("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse, "sparse")
-PREDICT = _task("/predict", tei.predict, types.PredictRequest, types.PredictResponse, "classify")
-RERANK = _task("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse, "rerank")
+EMBED = _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, "embed", also=("/", "/invocations"))
+EMBED_ALL = _tei("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse, "embed", "multi_vector")
+EMBED_SPARSE = _tei("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse, "sparse")
+PREDICT = _tei("/predict", tei.predict, types.PredictRequest, types.PredictResponse, "classify")
+RERANK = _tei("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse, "rerank")
 ROUTES = (
     EMBED,
     EMBED_ALL,
-    _task("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse, "embed"),
+    _tei("/similarity", tei.similarity, types.SimilarityRequest, types.SimilarityResponse, "embed"),
     _tei("/tokenize", tei.tokenize, types.TokenizeRequest, types.TokenizeResponse),
     _tei("/decode", tei.decode, types.DecodeRequest, types.DecodeResponse),
     EMBED_SPARSE,
@@ -73,8 +77,6 @@ ROUTES = (
     _get("/openapi.json", pages.description, dict[str, Any], also=("/api-doc/openapi.json",)),
     _get("/docs", pages.docs, "text/html"),
 )
-
-
 BY_TASK = {"embed": EMBED, "multi_vector": EMBED_ALL, "sparse": EMBED_SPARSE, "classify": PREDICT, "rerank": RERANK}
 """The route whose fields a direct invocation has, by the model's task."""
 

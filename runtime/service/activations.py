@@ -14,7 +14,8 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     largest = max(logits.tolist())
     values = [exp(x - largest) for x in logits.tolist()]
-    return np.array([value / sum(values) for value in values], np.float32)
+    total = sum(values)
+    return np.array([value / total for value in values], np.float32)
 
 
 ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

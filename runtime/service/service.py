@@ -8,6 +8,7 @@ before, because a route knows the name of its field.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -93,6 +94,8 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the inputs would not be encoded before the deadline.
         """
         start = perf_counter()
+        # All pairs of a reranker have the same first text.
+        read_first = lru_cache(maxsize=1)(lambda text: self._read(text, options))
         encoded, types, tokens, characters, truncated = [], [], 0, 0, 0
         for value in in_time(inputs, deadline, "texts were tokenized"):
             if isinstance(value, str):
@@ -100,7 +103,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
                 own = [0] * len(ids)
                 characters += len(value)
             else:
-                ids, own, cut = self._pair(*value, options)
+                ids, own, cut = self._pair(*value, read_first, options)
                 characters += sum(map(len, value))
             encoded.append([ids])
             types.append(own)
@@ -145,8 +148,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the scores would not be done before the deadline.
         """
         start = perf_counter()
-        types = encoded.types or [None] * len(encoded.windows)
-        inputs = [(ids, own) for [ids], own in zip(encoded.windows, types, strict=True)]
+        inputs = [(ids, own) for [ids], own in zip(encoded.windows, encoded.types, strict=True)]
         logits = [self.engine.scores(*each) for each in in_time(inputs, deadline, "texts were scored")]
         activate = ACTIVATIONS["identity" if raw_scores else self.manifest.activation]
         return np.stack([activate(each) for each in logits]), _usage(encoded, perf_counter() - start)
@@ -270,7 +272,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         if len(content) <= room:
             return [frame(content)], cut
         if mode == "truncate":
-            return [frame(content[:room] if options.truncation_direction == "right" else content[-room:])], True
+            return [frame(_cut(content, room, options.truncation_direction))], True
         if mode == "window":
             parts = windows.split(
                 content,
@@ -281,32 +283,34 @@ class Service(msgspec.Struct, frozen=True, eq=False):
                 limits=self.limits,
             )
             return [frame(part) for part in parts], False
-        raise InvalidInput(
-            f"`inputs` must have less than {max_tokens} tokens. Given: {len(content) + max_tokens - room}",
-            param="inputs",
-        )
+        raise _too_long(max_tokens, len(content) + max_tokens - room)
 
-    def _pair(self, first: str, second: str, options: EncodeOptions) -> tuple[list[int], list[int], bool]:
-        """Ids of a pair, their types, and whether one of the texts was cut off."""
+    def _pair(
+        self, first: str, second: str, read_first: Callable[[str], tuple[list[int], bool]], options: EncodeOptions
+    ) -> tuple[list[int], list[int], bool]:
+        """Ids of a pair, their types, and whether one of the texts was cut off. ``read_first``: :meth:`_read` for the first text."""
         if not first or not second:
             raise EmptyInput("`inputs` cannot be empty", param="inputs")
         tokenizer = self.engine.tokenizer
         if tokenizer.info.pair is None:
             raise InvalidInput("the model's tokenizer knows no pairs of texts", param="inputs")
         mode, max_tokens = options.long_texts or self.config.long_texts, self.manifest.max_tokens
-        limited = [self._limited(text, mode, options.truncation_direction) for text in (first, second)]
-        ids = [self._tokenize(text) for text in limited]
-        room = max_tokens - tokenizer.num_special_tokens_of_pair
-        kept = shorten_pair(len(ids[0]), len(ids[1]), room)
-        cut = limited != [first, second] or kept != (len(ids[0]), len(ids[1]))
+        (first_ids, first_cut), (second_ids, second_cut) = read_first(first), self._read(second, options)
+        lengths = len(first_ids), len(second_ids)
+        kept = shorten_pair(*lengths, max_tokens - tokenizer.num_special_tokens_of_pair)
+        cut = first_cut or second_cut or kept != lengths
         if cut and mode != "truncate":
-            given = sum(map(len, ids)) + tokenizer.num_special_tokens_of_pair
-            raise InvalidInput(f"`inputs` must have less than {max_tokens} tokens. Given: {given}", param="inputs")
-        parts = [
-            each[:count] if options.truncation_direction == "right" else each[len(each) - count :]
-            for each, count in zip(ids, kept, strict=True)
-        ]
+            raise _too_long(max_tokens, sum(lengths) + tokenizer.num_special_tokens_of_pair)
+        parts = (
+            _cut(ids, count, options.truncation_direction)
+            for ids, count in zip((first_ids, second_ids), kept, strict=True)
+        )
         return *tokenizer.pair(*parts), cut
+
+    def _read(self, text: str, options: EncodeOptions) -> tuple[list[int], bool]:
+        """Ids of a text of a pair, and whether its characters were cut off before it was tokenized."""
+        limited = self._limited(text, options.long_texts or self.config.long_texts, options.truncation_direction)
+        return self._tokenize(limited), len(limited) < len(text)
 
     def _limited(self, text: str, mode: LongTexts, direction: Direction) -> str:
         """``text``, cut to the characters that may be tokenized if it would be truncated anyway."""
@@ -330,6 +334,15 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         if not self.engine.tokenizer.is_vocabulary(ids):
             raise NotTokenizable("a token id is not in the model's vocabulary", param="inputs")
         return ids
+
+
+def _cut(ids: list[int], count: int, direction: Direction) -> list[int]:
+    """The ``count`` ids that stay when ``ids`` are cut off on the side ``direction``."""
+    return ids[:count] if direction == "right" else ids[len(ids) - count :]
+
+
+def _too_long(max_tokens: int, given: int) -> InvalidInput:
+    return InvalidInput(f"`inputs` must have less than {max_tokens} tokens. Given: {given}", param="inputs")
 
 
 def _compute(compute: Callable[[list[int]], np.ndarray], encoded: Encoded, deadline: float) -> Iterator[np.ndarray]:
