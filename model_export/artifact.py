@@ -91,7 +91,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     import msgspec
 
     from runtime.engine.engine import Engine
-    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, Manifest, ModelInfo
+    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, PAIR_TASKS, Manifest, ModelInfo
     from runtime.engine.tokenizer import Tokenizer
 
     from .describe import describe
@@ -121,7 +121,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
         with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
-            pairs = description.task in ("classify", "rerank")
+            pairs = description.task in PAIR_TASKS
             graph = build_graph(body, folder, precision, config, calibration, head, pairs)
     manifest = Manifest(
         format=FORMAT,

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from .checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, read_json
+from runtime.engine.manifest import PAIR_TASKS
+
+from .checkpoint import CONFIG_FILE, PUBLISHED_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, is_known, read_json
 from .errors import CheckpointError, UnsupportedModelError
 from .modules import Modules, dense_width, read_modules, transformer_config
 from .progress import say
@@ -32,8 +34,6 @@ and https://huggingface.co/BAAI/bge-small-en-v1.5. A request asks for one by its
 
 NO_LENGTH = 100_000
 """transformers writes a huge ``model_max_length`` for a tokenizer that has none."""
-PUBLISHED_FILE = "onnx/model.onnx"
-"""The ONNX file in fp32 that many repositories publish."""
 LEAST_LENGTH = 8
 """As the configuration's ``max_tokens``: a text needs room besides the special tokens."""
 
@@ -98,7 +98,7 @@ class Description:
     architecture: str
     model_type: str
     hidden: int
-    """Length of a token vector, of a ColBERT behind its linear layer."""
+    """Length of a token vector of the body."""
     pooling: list[str]
     normalize: bool
     max_tokens: int
@@ -150,7 +150,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     hidden = _static_width(body) if static else config.hidden_size or config.dim or config.d_model or config.n_embd
     if hidden is None:
         raise CheckpointError(f"{body / CONFIG_FILE}: has none of hidden_size, dim, d_model, n_embd")
-    if task in ("rerank", "classify"):
+    if task in PAIR_TASKS:
         dimensions = len(labels)
     elif task == "sparse":
         dimensions = config.vocab_size or 0
@@ -209,9 +209,7 @@ def _is_published(folder: Path, body: Path, config: _Config, task: str) -> bool:
     Raises:
         UnsupportedModelError: it is needed, and missing, or the model is no embedding model.
     """
-    from transformers import CONFIG_MAPPING
-
-    if config.model_type in CONFIG_MAPPING:
+    if is_known(config.model_type):
         return False
     if task != "embed" or not (folder / PUBLISHED_FILE).exists():
         raise UnsupportedModelError(

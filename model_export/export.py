@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UnsupportedModelError
+from .graph.encoder_writer import OUTPUT
 from .graph.head import rename_value
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-TOKEN_VECTORS = "token_vectors"
-"""Name of the body's output and of the head's input."""
 HEAD_OPSET = 18
 """Operators of this version mean the same in the versions that bodies have."""
 
@@ -67,7 +66,7 @@ def export_body(model: "PreTrainedModel", folder: Path) -> Path:
     except Exception as error:  # Optimum and torch raise whatever their parts raise
         raise UnsupportedModelError(f"{type(model).__name__}: Optimum cannot export it ({error})") from error
     file = folder / "model.onnx"
-    _rename_output(file, TOKEN_VECTORS)
+    _rename_output(file, OUTPUT)
     return file
 
 

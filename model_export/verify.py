@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runtime.aws.golden import compute
 from runtime.engine.engine import Engine
-from runtime.engine.manifest import Fidelity, Golden, ScoreFidelity
+from runtime.engine.manifest import PAIR_TASKS, Fidelity, Golden, ScoreFidelity
 from runtime.service.activations import ACTIVATIONS
-from runtime.service.options import EncodeOptions
 from runtime.service.service import Service
 
 from .errors import FidelityError
@@ -22,12 +22,11 @@ from .texts import PAIRS, QUERIES, TEXTS
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
 GOLDEN_WORDS = 64
 """Words of a sparse model whose weights are recorded, those with the largest."""
-OPTIONS = EncodeOptions(prompt_name="", long_texts="truncate")
 
 
 def texts_of(task: str) -> Sequence[str] | Sequence[tuple[str, str]]:
     """The texts, or pairs of texts, that a model with this task is verified on."""
-    return PAIRS if task in ("classify", "rerank") else TEXTS
+    return PAIRS if task in PAIR_TASKS else TEXTS
 
 
 def measure_fidelity(expected: Sequence[np.ndarray], engine: Engine, precision: Precision) -> Fidelity | ScoreFidelity:
@@ -36,23 +35,10 @@ def measure_fidelity(expected: Sequence[np.ndarray], engine: Engine, precision: 
     Raises:
         FidelityError: one is farther away than the precision allows; the message has the figures.
     """
-    task = engine.manifest.task
-    actual = [_result(engine, text) for text in texts_of(task)]
-    if task in ("classify", "rerank"):
-        return _compare_scores(expected, actual, engine, precision)
-    return _compare_vectors(expected, actual, engine, precision)
-
-
-def _result(engine: Engine, text: str | tuple[str, str]) -> np.ndarray:
-    """The result of ``engine`` for a text or a pair, read as the service reads it."""
-    service, task = Service(engine), engine.manifest.task
-    if task in ("classify", "rerank"):
-        encoded = service.encode_pairs([text], OPTIONS)
-        return engine.scores(encoded.windows[0][0], encoded.types[0])
-    [ids] = service.encode([text], OPTIONS).windows[0]
-    if task == "embed":
-        return engine.embed(ids)
-    return engine.sparse(ids) if task == "sparse" else engine.token_vectors(ids)
+    task, service = engine.manifest.task, Service(engine)
+    actual = [compute(service, text) for text in texts_of(task)]
+    compare = _compare_scores if task in PAIR_TASKS else _compare_vectors
+    return compare(expected, actual, engine, precision)
 
 
 def _compare_vectors(
@@ -67,10 +53,11 @@ def _compare_vectors(
         threshold=precision.threshold,
     )
     if not fidelity.cosine_min >= fidelity.threshold:
-        raise FidelityError(
-            f"{engine.manifest.model.id} at precision {precision.name!r} is too far from the fp32 model: cosine "
-            f"{fidelity.cosine_min} on {TEXTS[int(cosines.argmin())][:40]!r}, mean {fidelity.cosine_mean}; "
-            f"at least {fidelity.threshold} is needed. Another precision may do: {', '.join(PRECISIONS)}."
+        raise _too_far(
+            engine,
+            precision,
+            f"cosine {fidelity.cosine_min} on {TEXTS[int(cosines.argmin())][:40]!r}, mean {fidelity.cosine_mean}; "
+            f"at least {fidelity.threshold} is needed",
         )
     return fidelity
 
@@ -97,12 +84,20 @@ def _compare_scores(
     )
     if not fidelity.largest_difference <= fidelity.threshold:
         pair = PAIRS[int(differences.argmax())]
-        raise FidelityError(
-            f"{engine.manifest.model.id} at precision {precision.name!r} is too far from the fp32 model: a score differs by "
-            f"{fidelity.largest_difference} for {pair[0][:40]!r} and {pair[1][:40]!r}; at most {fidelity.threshold} is allowed. "
-            f"Another precision may do: {', '.join(PRECISIONS)}."
+        raise _too_far(
+            engine,
+            precision,
+            f"a score differs by {fidelity.largest_difference} for {pair[0][:40]!r} and {pair[1][:40]!r}; "
+            f"at most {fidelity.threshold} is allowed",
         )
     return fidelity
+
+
+def _too_far(engine: Engine, precision: Precision, how: str) -> FidelityError:
+    return FidelityError(
+        f"{engine.manifest.model.id} at precision {precision.name!r} is too far from the fp32 model: {how}. "
+        f"Another precision may do: {', '.join(PRECISIONS)}."
+    )
 
 
 def _mean_tau(before: np.ndarray, after: np.ndarray) -> float:
@@ -127,15 +122,16 @@ def describe_fidelity(fidelity: Fidelity | ScoreFidelity) -> str:
 
 def golden_results(engine: Engine) -> list[Golden]:
     """Texts with their results by this artifact, which a deployment compares its own answers with."""
-    return [_golden(engine, text) for text in GOLDEN_TEXTS]
+    service = Service(engine)
+    return [_golden(service, text) for text in GOLDEN_TEXTS]
 
 
-def _golden(engine: Engine, text: str) -> Golden:
-    task = engine.manifest.task
-    if task in ("classify", "rerank"):
+def _golden(service: Service, text: str) -> Golden:
+    task = service.manifest.task
+    if task in PAIR_TASKS:
         other = GOLDEN_TEXTS[0]
-        return Golden(text=text, other=other, vector=_result(engine, (text, other)).tolist())
-    result = _result(engine, text)
+        return Golden(text=text, other=other, vector=compute(service, (text, other)).tolist())
+    result = compute(service, text)
     if task == "sparse":
         words = np.sort(np.argsort(-result, kind="stable")[:GOLDEN_WORDS])
         return Golden(text=text, words=words.tolist(), vector=result[words].tolist())

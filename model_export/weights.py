@@ -25,11 +25,12 @@ RENAMED = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias
 
 
 def check_weights(
-    model: "PreTrainedModel", folder: Path, needs_pooler: bool = False, ignore: tuple[str, ...] = ()
+    model: "PreTrainedModel", names: set[str], folder: Path, needs_pooler: bool = False, ignore: tuple[str, ...] = ()
 ) -> None:
     """Check that the files in ``folder`` have each weight of ``model``, and no others that it ought to compute with.
 
     Args:
+        names: what :func:`tensor_names` found in ``folder``.
         needs_pooler: whether the result passes through the model's pooler.
         ignore: names of weights that another module computes with.
 
@@ -37,7 +38,7 @@ def check_weights(
         CheckpointError: weights are missing or unexpected; the message names some.
     """
     expected = set(model.state_dict())
-    found = {_renamed(name) for name in tensor_names(folder) - set(ignore)}
+    found = {_renamed(name) for name in names - set(ignore)}
     prefix = f"{model.base_model_prefix}."
     if any(name.startswith(prefix) for name in found) and not any(name.startswith(prefix) for name in expected):
         found = {name.removeprefix(prefix) for name in found}

@@ -8,16 +8,27 @@ from types import ModuleType
 from configuration.groups import EMBEDDED, ModelSettings, is_folder
 
 from . import embedded, folder, hub
-from .checkpoint import CONFIG_FILE, MODULES_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, check_path, read_json
+from .checkpoint import (
+    CONFIG_FILE,
+    MODULES_FILE,
+    PUBLISHED_FILE,
+    TOKENIZER_CONFIG_FILE,
+    Checkpoint,
+    check_path,
+    is_known,
+    read_json,
+)
 
 __all__ = [
     "CONFIG_FILE",
     "MODULES_FILE",
+    "PUBLISHED_FILE",
     "TOKENIZER_CONFIG_FILE",
     "Checkpoint",
     "check_path",
     "fetch",
     "fingerprint",
+    "is_known",
     "read_json",
 ]
 

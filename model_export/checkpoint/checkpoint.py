@@ -16,6 +16,8 @@ from ..errors import CheckpointError
 CONFIG_FILE = "config.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 MODULES_FILE = "modules.json"
+PUBLISHED_FILE = "onnx/model.onnx"
+"""The ONNX file in fp32 that many repositories publish; names of its data, if that is apart, start like it."""
 UNOPENED = "special_tokens_map_file"
 """The key of ``tokenizer_config.json`` whose file transformers does not open. Many published checkpoints have a path of their
 author's disk there."""
@@ -76,6 +78,13 @@ def check_folder(folder: Path) -> Path:
     for each in (folder, *(path for path in folder.iterdir() if path.is_dir())):
         _check_stated_paths(each)
     return folder
+
+
+def is_known(model_type: str) -> bool:
+    """Whether transformers has a class for the architecture ``model_type``, so that no Python of a checkpoint is needed."""
+    from transformers import CONFIG_MAPPING
+
+    return model_type in CONFIG_MAPPING
 
 
 def read_json(folder: Path, name: str, kind: type[Content], default: Content | None = None) -> Content:

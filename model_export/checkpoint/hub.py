@@ -8,13 +8,11 @@ from configuration.groups import EMBEDDED, ModelSettings
 
 from ..errors import CheckpointError
 from ..progress import step
-from .checkpoint import Checkpoint, check_folder
+from .checkpoint import PUBLISHED_FILE, Checkpoint, check_folder, is_known
 
 MODULE = re.compile(r"\d+_\w+/")
 """A file in the folder of one of sentence-transformers' modules."""
 PICKLE = re.compile(r"(^|/)pytorch_model[^/]*\.bin$")
-PUBLISHED = "onnx/model.onnx"
-"""The ONNX file in fp32 that many repositories publish, and the start of its data's name."""
 OTHER_WAYS = f"Two other ways: the path of a folder that holds the checkpoint, or {EMBEDDED!r}, which needs no Hub."
 
 
@@ -45,7 +43,9 @@ def fetch(settings: ModelSettings) -> Checkpoint:
     try:
         with step(f"fetching {model}{at} from the Hugging Face Hub"):
             info = HfApi().model_info(model, revision=revision)
-            files = _wanted([sibling.rfilename for sibling in info.siblings], published=_needs_python(info.config))
+            model_type = (info.config or {}).get("model_type")  # of config.json, as far as the Hub shows it
+            needs_python = model_type is not None and not is_known(model_type)
+            files = _wanted([sibling.rfilename for sibling in info.siblings], published=needs_python)
             folder = snapshot_download(model, revision=info.sha, allow_patterns=files)
     except HFValidationError as error:
         raise CheckpointError(f"model: {model!r} is not a Hub id ({error}). {OTHER_WAYS}") from error
@@ -69,13 +69,6 @@ def fetch(settings: ModelSettings) -> Checkpoint:
     return Checkpoint(check_folder(Path(folder)), model, "hub", info.sha)
 
 
-def _needs_python(config: dict | None) -> bool:
-    """Whether the model's ``config.json``, as far as the Hub shows it, names an architecture that transformers does not have."""
-    from transformers import CONFIG_MAPPING
-
-    return bool(config) and config.get("model_type") not in (None, *CONFIG_MAPPING)
-
-
 def _wanted(files: list[str], published: bool = False) -> list[str]:
     """The files of a repository that an export reads: weights in one format, and no other library's. No Python, which never runs.
 
@@ -86,7 +79,7 @@ def _wanted(files: list[str], published: bool = False) -> list[str]:
         inside = [file for file in files if file.rpartition("/")[0] == folder]
         names = [file for file in inside if file.endswith(".safetensors")]
         weights += names or [file for file in inside if PICKLE.search(file)]
-    if published and (own := [file for file in files if file.startswith(PUBLISHED)]):
+    if published and (own := [file for file in files if file.startswith(PUBLISHED_FILE)]):
         weights = [*own, *(file for file in weights if "/" in file)]
     texts = (".json", ".txt", ".model")
     others = [file for file in files if file.endswith(texts) and not file.startswith(("onnx/", "openvino/"))]

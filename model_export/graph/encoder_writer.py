@@ -10,6 +10,7 @@ from .quantize import CONTRIB
 from .writer import Writer
 
 OUTPUT = "token_vectors"
+"""The output of every body, by its name in the manifest."""
 TOKEN_TYPES = "token_type_ids"
 OPSETS = [helper.make_opsetid("", 23), helper.make_opsetid(CONTRIB, 1)]
 

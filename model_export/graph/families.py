@@ -125,8 +125,10 @@ def _read_positions(graph: "_Graph", total: str, words: np.ndarray, config: dict
 def _read_types(graph: "_Graph", total: str, config: dict[str, Any]) -> np.ndarray | None:
     """As :attr:`Encoder.types`; None if the model has one type or takes none."""
     count = config.get("type_vocab_size") or 1
+    if count < 2:
+        return None
     session = graph.part([total], TensorProto.FLOAT, {graph.word_table_name: 2})
-    if count < 2 or TOKEN_TYPES not in [value.name for value in session.get_inputs()]:
+    if TOKEN_TYPES not in [value.name for value in session.get_inputs()]:
         return None
     sums = [run(session, [1], types=[kind])[0][0, 0] for kind in range(count)]
     return np.stack(sums) - sums[0]

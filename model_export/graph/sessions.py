@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from runtime.engine.session import INPUTS
+
 from .writer import save
 
 
@@ -34,10 +36,6 @@ def run(
 ) -> list[np.ndarray]:
     """All outputs of a graph, or those named, for one text with the tokens ``ids``, without padding. ``types``: 0 by default."""
     input_ids = np.array([ids], np.int64)
-    feeds = {
-        "input_ids": input_ids,
-        "attention_mask": np.ones_like(input_ids),
-        "token_type_ids": np.zeros_like(input_ids) if types is None else np.array([types], np.int64),
-        "position_ids": np.arange(len(ids))[np.newaxis],
-    }
-    return session.run(outputs, {value.name: feeds[value.name] for value in session.get_inputs()})
+    token_types = np.zeros_like(input_ids) if types is None else np.array([types], np.int64)
+    feed = {value.name: INPUTS[value.name](input_ids, token_types) for value in session.get_inputs()}
+    return session.run(outputs, feed)

@@ -16,7 +16,7 @@ from ..weights import tensor_names
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 Texts = Sequence[str] | Sequence[tuple[str, str]]
@@ -39,8 +39,8 @@ class Original(Protocol):
         ...
 
 
-def read_config(checkpoint: Checkpoint, description: Description) -> "PretrainedConfig":
-    """transformers' configuration of ``checkpoint``, whose architecture can be exported and whose weights' files can be read.
+def check_files(checkpoint: Checkpoint, description: Description) -> set[str]:
+    """Check that the files of ``checkpoint`` can be read and its architecture exported. Returns the names of its weights.
 
     Raises:
         CheckpointError, UnsupportedModelError: otherwise.
@@ -49,13 +49,13 @@ def read_config(checkpoint: Checkpoint, description: Description) -> "Pretrained
     from transformers import AutoConfig
 
     folder = checkpoint.folder / description.body
-    tensor_names(folder)
+    names = tensor_names(folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts raise
         raise UnsupportedModelError(f"{folder / CONFIG_FILE}: transformers cannot read it ({error})") from error
     check_architecture(checkpoint.id, config.model_type)
-    return config
+    return names
 
 
 def load(kind: Callable, folder: Path, **options: Any):

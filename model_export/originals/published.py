@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runtime.engine.heads.pooling import normalize, pool
+from runtime.engine.session import INPUTS
 
-from ..checkpoint import CONFIG_FILE, Checkpoint, read_json
-from ..describe import PUBLISHED_FILE, Description
+from ..checkpoint import CONFIG_FILE, PUBLISHED_FILE, Checkpoint, read_json
+from ..describe import Description
 from ..errors import CheckpointError, UnsupportedModelError
-from ..export import TOKEN_VECTORS, silence_libraries
+from ..export import silence_libraries
+from ..graph.encoder_writer import OUTPUT
 from ..graph.head import rename_value
 from ..graph.sessions import open_graph, run
 
 if TYPE_CHECKING:
     import onnx
 
-INPUTS = {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
-"""The inputs that the runtime has values for."""
 OUTPUTS = ("last_hidden_state", "token_embeddings", "hidden_states")
 """Names that exporters give to token vectors."""
 DOMAINS = ("", "ai.onnx", "com.microsoft")
@@ -72,7 +72,7 @@ class PublishedEmbedder:
         [output] = [value for value in model.graph.output if value.name == self._output]
         del model.graph.output[:]
         model.graph.output.append(output)
-        rename_value(model.graph, self._output, TOKEN_VECTORS)
+        rename_value(model.graph, self._output, OUTPUT)
         file = folder / "model.onnx"
         onnx.save(model, file, save_as_external_data=True, location="model.data")
         return file, None
@@ -85,7 +85,7 @@ def _check(file: Path, model: "onnx.ModelProto") -> str:
         UnsupportedModelError: the graph wants inputs or operators that the runtime does not have, or gives no token vectors.
     """
     inputs = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
-    if "input_ids" not in inputs or not inputs <= INPUTS:
+    if "input_ids" not in inputs or not inputs <= set(INPUTS):
         raise UnsupportedModelError(
             f"{file}: takes {', '.join(sorted(inputs))}; allowed are {', '.join(sorted(INPUTS))}"
         )

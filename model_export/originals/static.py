@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..checkpoint import Checkpoint
 from ..describe import Description
-from ..export import TOKEN_VECTORS, silence_libraries
+from ..export import silence_libraries
+from ..graph.encoder_writer import OUTPUT
 from .original import load
 
 OPSET = 18
@@ -32,9 +33,9 @@ class StaticEmbedder:
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:
         table = numpy_helper.from_array(self._model[0].embedding.weight.detach().numpy(), "table")
-        node = helper.make_node("Gather", ["table", "input_ids"], [TOKEN_VECTORS])
+        node = helper.make_node("Gather", ["table", "input_ids"], [OUTPUT])
         ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])
-        vectors = helper.make_tensor_value_info(TOKEN_VECTORS, TensorProto.FLOAT, [1, "tokens", table.dims[1]])
+        vectors = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, "tokens", table.dims[1]])
         graph = helper.make_graph([node], "static", [ids], [vectors], [table])
         file = folder / "model.onnx"
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10), file)

@@ -9,9 +9,10 @@ import numpy as np
 from ..checkpoint import Checkpoint
 from ..describe import Description
 from ..errors import CheckpointError
-from ..export import TOKEN_VECTORS, export_body, export_head
+from ..export import export_body, export_head
+from ..graph.encoder_writer import OUTPUT
 from ..weights import check_weights
-from .original import load, read_config
+from .original import check_files, load
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ class TokenEmbedder:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers.sentence_transformer.modules import Transformer
 
-        read_config(checkpoint, description)
+        names = check_files(checkpoint, description)
         folder = checkpoint.folder / description.body
         self._transformer = load(
             lambda path, device, trust_remote_code, local_files_only, model_kwargs: Transformer(
@@ -38,7 +39,7 @@ class TokenEmbedder:
         self._body_width = self._body.config.hidden_size
         self.config = self._body.config.to_dict()
         self._layers = [_linear(checkpoint.folder / path) for path in description.dense or [description.body]]
-        check_weights(self._body, folder, ignore=(LINEAR,))
+        check_weights(self._body, names, folder, ignore=(LINEAR,))
 
     def results(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Unit vectors of each text's tokens: float32 [tokens, dimensions]."""
@@ -53,7 +54,7 @@ class TokenEmbedder:
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:
         body = export_body(self._body, folder)
-        return body, export_head(self._head(), self._body_width, TOKEN_VECTORS, folder / "head.onnx")
+        return body, export_head(self._head(), self._body_width, OUTPUT, folder / "head.onnx")
 
     def _head(self) -> "torch.nn.Module":
         import torch

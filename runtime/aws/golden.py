@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..engine.manifest import GOLDEN_FILE, ArtifactError, Golden, check_file
+from ..engine.manifest import GOLDEN_FILE, PAIR_TASKS, ArtifactError, Golden, check_file
 from ..service.errors import RequestError
 from ..service.options import EmbedOptions, EncodeOptions
 from ..service.service import Service
@@ -36,9 +36,10 @@ def check(service: Service, deadline: float = float("inf")) -> dict[str, Any]:
     least = 1.0
     for entry in golden:
         try:
-            vector = _compute(service, entry, deadline)
+            vector = compute(service, entry.text if entry.other is None else (entry.text, entry.other), deadline)
         except RequestError as error:
             return _failed(f"{entry.text!r} got no vector: {error}")
+        vector = vector.ravel() if entry.words is None else vector[entry.words]
         if len(vector) != len(entry.vector):
             return _failed(f"{entry.text!r} got {len(vector)} numbers, the artifact has {len(entry.vector)}")
         cosine = float(np.dot(vector, entry.vector) / (np.linalg.norm(vector) * np.linalg.norm(entry.vector)))
@@ -53,17 +54,22 @@ def check(service: Service, deadline: float = float("inf")) -> dict[str, Any]:
     }
 
 
-def _compute(service: Service, entry: Golden, deadline: float) -> np.ndarray:
-    """What this version computes for a golden text, in the form that the artifact records it."""
-    engine, task = service.engine, service.manifest.task
-    if entry.other is not None:
-        encoded = service.encode_pairs([(entry.text, entry.other)], OPTIONS, deadline)
+def compute(service: Service, text: str | tuple[str, str], deadline: float = float("inf")) -> np.ndarray:
+    """What the model's task makes of a text, or of a pair of texts: a unit vector [dimensions], the vectors of all tokens
+    [tokens, hidden], the weights of all words [vocabulary] or logits [labels]; float32.
+
+    Raises:
+        RequestError: the text is not allowed, or there is no time left.
+    """
+    task = service.manifest.task
+    if task in PAIR_TASKS:
+        encoded = service.encode_pairs([text], OPTIONS, deadline)
         return service.scores(encoded, True, deadline)[0][0]
-    encoded = service.encode([entry.text], OPTIONS, deadline)
+    encoded = service.encode([text], OPTIONS, deadline)
     if task == "embed":
         return service.embed(encoded, EmbedOptions(), deadline)[0][0]
     [ids] = encoded.windows[0]
-    return engine.sparse(ids)[entry.words] if entry.words else engine.token_vectors(ids).ravel()
+    return service.engine.sparse(ids) if task == "sparse" else service.engine.token_vectors(ids)
 
 
 def _failed(reason: str) -> dict[str, Any]:

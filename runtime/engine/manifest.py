@@ -11,6 +11,8 @@ import msgspec
 
 FORMAT = 3
 MANIFEST_FILE = "manifest.json"
+PAIR_TASKS = ("classify", "rerank")
+"""Tasks whose models read pairs of texts, and score them."""
 GOLDEN_FILE = "golden.json"
 
 

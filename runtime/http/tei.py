@@ -2,7 +2,7 @@
 
 from itertools import accumulate
 
-from ..engine.manifest import Manifest
+from ..engine.manifest import PAIR_TASKS, Manifest
 from ..service.options import EmbedOptions, Usage
 from . import VERSION, sizes
 from .answers import json_answer, numbers_answer, text_answer
@@ -68,7 +68,7 @@ def info(call: Call) -> Response:
 
 
 def _model_type(manifest: Manifest) -> ModelType:
-    if manifest.task in ("classify", "rerank"):
+    if manifest.task in PAIR_TASKS:
         labels = manifest.labels or ["LABEL_0"]
         classifier = ClassifierModel(
             id2label={str(index): label for index, label in enumerate(labels)},
