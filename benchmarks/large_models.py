@@ -14,8 +14,9 @@ from pathlib import Path
 
 from configuration.groups import EMBEDDED, ModelSettings
 from containers.tools import PROJECT
+from infra.memory import needed_memory_mb
 from model_export import checkpoint as checkpoints
-from model_export.checkpoint import CONFIG_FILE, MODULES_FILE
+from model_export.checkpoint import CONFIG_FILE
 from runtime.engine.manifest import read_manifest
 
 FOLDER = PROJECT / "build" / "benchmarks" / "large"
@@ -30,6 +31,8 @@ class Shape:
     max_tokens: int
     pooling: str
     options: dict[str, int]
+    dtype: str = "float32"
+    """Of the weights in the checkpoint."""
 
 
 LARGE = {"num_hidden_layers": 24, "num_attention_heads": 16, "hidden_size": 1024, "intermediate_size": 4096}
@@ -47,7 +50,7 @@ QWEN3 = {
 SHAPES = {
     "multilingual-e5-large": Shape("XLMRoberta", 512, "mean", {**XLM_ROBERTA, "max_position_embeddings": 514}),
     "bge-m3": Shape("XLMRoberta", 8192, "cls", {**XLM_ROBERTA, "max_position_embeddings": 8194}),
-    "Qwen3-Embedding-0.6B": Shape("Qwen3", 2048, "lasttoken", QWEN3),
+    "Qwen3-Embedding-0.6B": Shape("Qwen3", 2048, "lasttoken", QWEN3, "bfloat16"),
 }
 """By the name of a model that has it: https://huggingface.co/intfloat/multilingual-e5-large, https://huggingface.co/BAAI/bge-m3 and
 https://huggingface.co/Qwen/Qwen3-Embedding-0.6B, as in their ``config.json``."""
@@ -65,7 +68,7 @@ def write_checkpoint(folder: Path, shape: Shape) -> None:
         for parameter in model.parameters():
             if parameter.ndim == 1:  # all zeros or ones, which no trained model has
                 parameter += 0.05 * torch.randn_like(parameter)
-    model.save_pretrained(folder)
+    model.to(getattr(torch, shape.dtype)).save_pretrained(folder)
     source = checkpoints.fetch(ModelSettings(model=EMBEDDED)).folder
     for path in source.rglob("*"):
         if path.is_file() and path.suffix == ".json" and path.name != CONFIG_FILE:
@@ -106,17 +109,17 @@ def _anonymous_bytes(pid: int) -> int:
 
 def main(names: list[str]) -> None:
     """Print a row for each of the shapes ``names``."""
-    print("| shape of | fp32 weights | export | its memory | times the weights | artifact | cosine, mean | 1st percentile | `memory_mb` |")
+    print(
+        "| shape of | fp32 weights | export | its memory | times the weights | artifact | cosine, mean | 1st percentile | `memory_mb` |"
+    )
     print("|---|" + "---:|" * 8)
     for name in names:
         folder = FOLDER / name
         shutil.rmtree(folder, ignore_errors=True)
         write_checkpoint(folder, SHAPES[name])
-        weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        weights = 4 * checkpoints.count_parameters(folder)
         artifact, seconds, largest = export(folder)
         manifest = read_manifest(artifact)
-        from infra.memory import needed_memory_mb
-
         print(
             f"| {name} | {weights / 1e9:.2f} GB | {seconds:.0f} s | {largest / 1e9:.2f} GB | {largest / weights:.2f} "
             f"| {sum(file.bytes for file in manifest.files.values()) / 1e6:.0f} MB | {manifest.fidelity.cosine_mean} "

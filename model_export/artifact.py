@@ -1,6 +1,7 @@
 """The artifact: a folder named by a hash of its inputs, which is complete whenever it exists."""
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -99,6 +100,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .memory import measure_memory
     from .originals import compute, load_original
     from .precision import find_precision
+    from .resources import check_resources
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
     from .verify import describe_fidelity, golden_results, measure_fidelity, texts_of
@@ -106,7 +108,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
-    _check_disk(checkpoint.folder, folder)
+    check_resources(checkpoints.count_parameters(checkpoint.folder), folder)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
         tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)
@@ -114,10 +116,12 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        expected, config = compute(original, texts_of(description.task), checkpoint), original.config
-        with step("exporting it to ONNX with Optimum"):
+        with step("computing what it is compared with"):
+            expected, config = compute(original, texts_of(description.task), checkpoint), original.config
+        with step("exporting it to ONNX"):
             body, head = original.export(Path(scratch))
-        del original  # its weights take as much memory as the graphs
+        del original
+        gc.collect()  # modules of torch refer to each other, and their weights take memory
         with step(f"building the {precision.name} graph"):
             texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
@@ -188,20 +192,6 @@ def _copy_notices(checkpoint: Path, folder: Path) -> None:
         for path in checkpoint.glob(pattern):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
-
-
-def _check_disk(checkpoint: Path, folder: Path) -> None:
-    """Check the space on the disk before the work starts: Optimum's export and the two graphs each write the weights once more.
-
-    Raises:
-        ExportError: it is not enough.
-    """
-    needed = 3 * sum(path.stat().st_size for path in checkpoint.glob("*") if path.suffix in (".safetensors", ".bin"))
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ExportError(
-            f"the export needs {needed / 1e9:.1f} GB on the disk of {folder.parent}, which has {free / 1e9:.1f} GB free"
-        )
 
 
 def point_latest_at(folder: Path) -> None:

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 
 from .errors import UnsupportedModelError
@@ -75,9 +76,9 @@ def _trace(model: "PreTrainedModel", file: Path) -> None:
     if type(model).__name__.endswith("EncoderModel"):  # half of T5 or its kin, of which Optimum expects both
         config = T5EncoderOnnxConfig(model.config, task=task)
     else:
-        config = TasksManager.get_exporter_config_constructor(
-            "onnx", model, task=task, library_name="transformers"
-        )(model.config)
+        config = TasksManager.get_exporter_config_constructor("onnx", model, task=task, library_name="transformers")(
+            model.config
+        )
     model.config.return_dict = True
     for name, value in (config.values_override or {}).items():
         setattr(model.config, name, value)
@@ -98,7 +99,7 @@ def _trace(model: "PreTrainedModel", file: Path) -> None:
         )
 
 
-def _with_weights(proto: onnx.ModelProto, weights: "dict[str, np.ndarray]") -> Model:
+def _with_weights(proto: onnx.ModelProto, weights: dict[str, np.ndarray]) -> Model:
     """The graph ``proto`` with those of its inputs that are ``weights``. The transpose of a weight is a weight."""
     graph, used, names = proto.graph, {}, {}
     inputs = [value for value in graph.input if value.name not in weights]

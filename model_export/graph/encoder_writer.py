@@ -3,6 +3,7 @@
 import numpy as np
 from onnx import TensorProto, helper
 
+from ..progress import track
 from .arithmetic import Arithmetic
 from .encoder import Encoder, Layer, Norm
 from .model import Model
@@ -43,7 +44,7 @@ class EncoderWriter:
     def write(self, tapped: bool = False) -> Model:
         """The graph; with ``tapped``, :attr:`taps` are outputs of it too."""
         value = self._embeddings()
-        for index, layer in enumerate(self._encoder.layers):
+        for index, layer in enumerate(track(self._encoder.layers, "layers")):
             value = self._layer(f"layer{index}", layer, value)
         self._writer.nodes[-1].output[0] = OUTPUT
         outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, "tokens", self._width])]

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from ..progress import track
 from .algebra import balance
 from .model import Model
 from .quantize import CONTRIB, Quantized, TokenQuantizer, look_up, multiply, product_error
@@ -38,7 +39,7 @@ def quantize_in_place(model: Model, texts: Sequence[Sequence[int]], scratch: Pat
     writer = Writer("quantized.")
     quantizer = TokenQuantizer(writer)
     sources: dict[str, tuple[Quantized, np.ndarray | float]] = {}
-    for node in graph.node:
+    for node in track(graph.node, "operators"):
         table = weights.get(node.input[0]) if node.input else None
         if _is_linear(node, weights) and node.input[0] in inputs:
             source = node.input[0]

@@ -12,6 +12,7 @@ from ..checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, read_js
 from ..describe import Description
 from ..errors import CheckpointError, UnsupportedModelError
 from ..export import check_architecture, silence_libraries
+from ..progress import track
 from ..weights import tensor_names
 
 if TYPE_CHECKING:
@@ -98,14 +99,14 @@ def _link(folder: Path, to: Path) -> None:
             place.symlink_to(path.resolve())
 
 
-def compute(original: Original, texts: Texts, checkpoint: Checkpoint) -> Sequence[np.ndarray]:
+def compute(original: Original, texts: Texts, checkpoint: Checkpoint) -> list[np.ndarray]:
     """The results of ``original`` for ``texts``.
 
     Raises:
         CheckpointError: its class fails, as when its tokenizer gives what it does not take.
     """
     try:
-        return original.results(texts)
+        return [original.results([text])[0] for text in track(texts, "texts")]
     except Exception as error:  # transformers and torch raise whatever their parts raise
         raise CheckpointError(f"{checkpoint.folder}: sentence-transformers cannot compute with it ({error})") from error
 

@@ -5,6 +5,7 @@ tokenizer, pooling and truncation.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ..errors import CheckpointError, UnsupportedModelError
 from ..export import silence_libraries
 from ..graph.encoder_writer import OUTPUT
 from ..graph.head import rename_value
+from ..graph.model import read_model, save_model
 from ..graph.sessions import open_graph, run
 
 if TYPE_CHECKING:
@@ -53,29 +55,31 @@ class PublishedEmbedder:
 
     def results(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors: float32 [texts, dimensions]."""
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self._folder, use_fast=True, trust_remote_code=False)
-        session = open_graph(self._file)
         vectors = []
         for text in texts:
-            ids = tokenizer(text, truncation=True, max_length=self._description.max_tokens)["input_ids"]
-            [[tokens]] = run(session, ids, [self._output])
+            ids = self._tokenizer(text, truncation=True, max_length=self._description.max_tokens)["input_ids"]
+            [[tokens]] = run(self._session, ids, [self._output])
             vectors.append(normalize(pool(tokens, self._description.pooling)[: self._description.dimensions]))
         return np.stack(vectors)
 
+    @cached_property
+    def _tokenizer(self):
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self._folder, use_fast=True, trust_remote_code=False)
+
+    @cached_property
+    def _session(self):
+        return open_graph(self._file)
+
     def export(self, folder: Path) -> tuple[Path, Path | None]:
         """As :meth:`.Original.export`: a copy whose one output is the token vectors."""
-        import onnx
-
-        model = onnx.load(self._file)
+        model = read_model(self._file)
         [output] = [value for value in model.graph.output if value.name == self._output]
         del model.graph.output[:]
         model.graph.output.append(output)
         rename_value(model.graph, self._output, OUTPUT)
-        file = folder / "model.onnx"
-        onnx.save(model, file, save_as_external_data=True, location="model.data")
-        return file, None
+        return save_model(model, folder), None
 
 
 def _check(file: Path, model: "onnx.ModelProto") -> str:
