@@ -1,5 +1,6 @@
 """Quantizing a graph of any architecture in place: its linear layers and its large lookup tables."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def quantize_in_place(model: Model, texts: Sequence[Sequence[int]], scratch: Pat
     graph, weights = model.graph, model.weights
     operators = {output: node.op_type for node in graph.node for output in node.output}
     inputs = _measure_inputs(model, texts, scratch)
+    # Layers that share a weight, as ALBERT's, share its scaled rows too, so their inputs cannot be evened out one by one.
+    uses = Counter(node.input[1] for node in graph.node if _is_linear(node, weights))
     writer = Writer("quantized.")
     quantizer = TokenQuantizer(writer)
     sources: dict[str, tuple[Quantized, np.ndarray | float]] = {}
@@ -46,7 +49,8 @@ def quantize_in_place(model: Model, texts: Sequence[Sequence[int]], scratch: Pat
             if source not in sources:
                 readers = [other for other in graph.node if _is_linear(other, weights) and other.input[0] == source]
                 matrix = np.hstack([weights[reader.input[1]] for reader in readers])
-                divisors, value = _divisors(inputs[source], matrix), source
+                shared = any(uses[reader.input[1]] > 1 for reader in readers)
+                divisors, value = None if shared else _divisors(inputs[source], matrix), source
                 if divisors is not None:
                     value = writer.node("Mul", source, writer.constant(f"{source}.scale", 1 / divisors))
                     inputs[source] = inputs[source] / divisors
