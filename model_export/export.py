@@ -109,9 +109,9 @@ def _with_weights(proto: onnx.ModelProto, weights: dict[str, np.ndarray]) -> Mod
         source = node.input[0] if node.input else ""
         if node.op_type == "Identity" and source in weights:
             names[node.output[0]] = source
-        elif node.op_type == "Transpose" and source in weights:
+        elif node.op_type == "Transpose" and source in weights and weights[source].ndim == 2:
             names[node.output[0]] = f"{source}.transposed"
-            weights[f"{source}.transposed"] = weights[source].transpose(node.attribute[0].ints)
+            weights[f"{source}.transposed"] = weights[source].T
         else:
             nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
             used |= {name: weights[name] for name in node.input if name in weights}
@@ -149,14 +149,6 @@ def export_head(head: "torch.nn.Module", hidden: int, output: str, file: Path) -
             f"{type(head).__name__}: torch cannot export what follows the token vectors ({error})"
         ) from error
     return file
-
-
-def _rename_output(file: Path, name: str) -> None:
-    import onnx
-
-    model = onnx.load(file, load_external_data=False)
-    rename_value(model.graph, model.graph.output[0].name, name)
-    onnx.save(model, file)
 
 
 def silence_libraries() -> None:
