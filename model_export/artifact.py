@@ -97,7 +97,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .describe import describe
     from .graph.build import build_graph
     from .memory import measure_memory
-    from .originals import compute, load_original
+    from .originals import check_original, compute, load_original
     from .precision import find_precision
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
@@ -107,6 +107,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
     _check_disk(checkpoint.folder, folder)
+    check_original(checkpoint, description)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
         tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)

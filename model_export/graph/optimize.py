@@ -6,6 +6,7 @@ import onnx
 import onnxruntime
 from onnx import helper, version_converter
 
+from ..errors import UnsupportedModelError
 from .writer import to_bytes
 
 OPSET = 18
@@ -39,9 +40,7 @@ def optimize(model: onnx.ModelProto, scratch: Path) -> None:
     )
     small.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in names)
 
-    if next(opset.version for opset in model.opset_import if opset.domain == "") < OPSET:
-        small = version_converter.convert_version(small, OPSET)
-
+    small = raise_opset(small)
     file = scratch / "optimized.onnx"
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -59,3 +58,21 @@ def optimize(model: onnx.ModelProto, scratch: Path) -> None:
     kept = [tensor for tensor in weights if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend([*optimized.graph.initializer, *kept])
+
+
+def raise_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """``model``, whose weights may be inputs, with operators of :data:`OPSET` or later.
+
+    Raises:
+        UnsupportedModelError: onnx cannot convert them.
+    """
+    opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    if opset >= OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter raises whatever its parts raise
+        reason = str(error).strip().split("\n")[0]
+        raise UnsupportedModelError(
+            f"its ONNX operators are of opset {opset}, which onnx cannot convert to {OPSET} ({reason})"
+        ) from error
