@@ -98,7 +98,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .describe import describe
     from .graph.build import build_graph
     from .memory import measure_memory
-    from .originals import compute, load_original
+    from .originals import check_original, compute, load_original
     from .precision import find_precision
     from .resources import check_resources
     from .texts import CALIBRATION_TEXTS
@@ -109,6 +109,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
     check_resources(checkpoints.count_parameters(checkpoint.folder), folder)
+    check_original(checkpoint, description)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
         tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)

@@ -8,7 +8,7 @@ from ..checkpoint import Checkpoint
 from ..describe import Description
 from ..export import export_body, export_head
 from ..weights import check_weights
-from .original import Texts, check_files, head_of, load
+from .original import Texts, head_of, load
 
 
 class Scorer:
@@ -17,12 +17,11 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers import CrossEncoder
 
-        names = check_files(checkpoint, description)
         self._encoder = load(CrossEncoder, checkpoint.folder, max_length=description.max_tokens)
         self._model = self._encoder.model
         self._hidden = description.hidden
         self.config = self._model.config.to_dict()
-        check_weights(self._model, names, checkpoint.folder / description.body, needs_pooler=True)
+        check_weights(self._model, checkpoint, description)
 
     def results(self, texts: Texts) -> np.ndarray:
         """Logits: float32 [texts, labels]."""

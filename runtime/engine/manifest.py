@@ -50,6 +50,8 @@ class Differences(Struct):
     """Ids that kitoken may return where ``tokenizers`` does not."""
     pairs: list[tuple[int, int]]
     """Neighbouring ids with the same meaning."""
+    spaces: int | None = None
+    """The most white-space characters in a row that kitoken may be given; None for any number."""
 
 
 class PairInfo(Struct):
