@@ -103,6 +103,8 @@ class Description:
     normalize: bool
     max_tokens: int
     prompts: dict[str, str]
+    own_prompts: dict[str, str]
+    """Those that the checkpoint itself names."""
     default_prompt: str | None
     labels: list[str]
     activation: str
@@ -173,6 +175,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
         normalize=modules is not None and modules.normalize,
         max_tokens=_length(body, config, tokenizer, max_tokens, static),
         prompts=prompts,
+        own_prompts=own.prompts or {},
         default_prompt=default_prompt,
         labels=labels if task == "classify" else [],
         activation=_activation(task, config),

@@ -67,6 +67,10 @@ class Precision:
     """The least cosine to the fp32 model, of any text, with which an artifact may ship."""
     score_threshold: float
     """The largest difference from the fp32 model's score, of any pair of texts, with which an artifact may ship."""
+    tau_threshold: float
+    """The least Kendall's tau to the fp32 model's rankings of texts with which a reranker may ship."""
+    words_threshold: float
+    """The least part of a text's words with the largest weights that a sparse model has to share with the fp32 model."""
     arithmetic: type[Arithmetic]
     quantizes_in_place: bool
     """Whether the weights of an architecture that cannot be read become int8 in the exported graph."""

@@ -24,11 +24,11 @@ class Scorer:
         self.config = self._model.config.to_dict()
         check_weights(self._model, names, checkpoint.folder / description.body, needs_pooler=True)
 
-    def results(self, texts: Texts) -> np.ndarray:
+    def results(self, texts: Texts, prompt: str = "") -> np.ndarray:
         """Logits: float32 [texts, labels]."""
         import torch
 
-        logits = self._encoder.predict(list(texts), batch_size=1, activation_fn=torch.nn.Identity())
+        logits = self._encoder.predict(list(texts), prompt=prompt, batch_size=1, activation_fn=torch.nn.Identity())
         return np.asarray(logits, np.float32).reshape(len(texts), -1)
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:
