@@ -116,7 +116,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         texts = Tokenizer(folder, tokenizer)
-        samples = choose_samples(description.task, texts, description.prompts)
+        samples = choose_samples(description.task, texts.reference, description.prompts)
         expected, config = compute(original, samples, description.prompts, checkpoint), original.config
         with step("exporting it to ONNX with Optimum"):
             body, head = original.export(Path(scratch))

@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import east_asian_width
 
+from tokenizers import Tokenizer
+
 from runtime.engine.manifest import PAIR_TASKS
-from runtime.engine.tokenizer import Tokenizer
 
 from .texts import PARAGRAPHS, pairs_in, texts_in
 
@@ -39,17 +40,15 @@ def choose_samples(task: str, tokenizer: Tokenizer, prompts: Mapping[str, str]) 
 def writable(tokenizer: Tokenizer) -> list[str]:
     """The languages of :data:`.texts.PARAGRAPHS` that ``tokenizer`` hardly spells."""
     unknown = _unknown(tokenizer)
-    encodings = {
-        language: tokenizer.reference.encode(text, add_special_tokens=False) for language, text in PARAGRAPHS.items()
-    }
+    encodings = {language: tokenizer.encode(text, add_special_tokens=False) for language, text in PARAGRAPHS.items()}
     return [each for each, encoding in encodings.items() if _spelled(PARAGRAPHS[each], encoding, unknown) <= SPELLED]
 
 
 def _unknown(tokenizer: Tokenizer) -> int | None:
     """The id of the token that stands for what is in no other, if there is one."""
-    model = json.loads(tokenizer.reference.to_str())["model"]
+    model = json.loads(tokenizer.to_str())["model"]
     token = model.get("unk_token")
-    return tokenizer.reference.token_to_id(token) if token else model.get("unk_id")
+    return tokenizer.token_to_id(token) if token else model.get("unk_id")
 
 
 def _spelled(text: str, encoding, unknown: int | None) -> float:

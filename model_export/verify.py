@@ -128,7 +128,7 @@ def _compare_scores(
             engine,
             precision,
             f"it ranks texts differently: Kendall's tau of the rankings is {fidelity.kendall_tau}; "
-            f"at least {precision.tau_threshold} is needed",
+            f"at least {precision.tau_threshold:.4f} is needed",
         )
     return fidelity
 

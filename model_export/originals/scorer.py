@@ -6,6 +6,7 @@ import numpy as np
 
 from ..checkpoint import Checkpoint
 from ..describe import Description
+from ..errors import UnsupportedModelError
 from ..export import export_body, export_head
 from ..weights import check_weights
 from .original import Texts, check_files, head_of, load
@@ -19,6 +20,10 @@ class Scorer:
 
         names = check_files(checkpoint, description)
         self._encoder = load(CrossEncoder, checkpoint.folder, max_length=description.max_tokens)
+        if self._encoder.default_prompt_name:
+            raise UnsupportedModelError(
+                f"{checkpoint.folder}: puts the prompt {self._encoder.default_prompt_name!r} before pairs of texts, which is not supported"
+            )
         self._model = self._encoder.model
         self._hidden = description.hidden
         self.config = self._model.config.to_dict()

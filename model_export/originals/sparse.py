@@ -12,7 +12,6 @@ from ..export import export_body, export_head
 from ..weights import check_weights
 from .original import check_files, check_prompts, head_of, load
 
-
 if TYPE_CHECKING:
     import torch
 

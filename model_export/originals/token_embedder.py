@@ -42,7 +42,8 @@ class TokenEmbedder:
         check_weights(self._body, names, folder, ignore=(LINEAR,))
 
     def results(self, texts: Sequence[str], prompt: str = "") -> list[np.ndarray]:
-        """Unit vectors of each text's tokens: float32 [tokens, dimensions]."""
+        """Unit vectors of each text's tokens: float32 [tokens, dimensions]. pylate inserts the token of a prompt behind ``[CLS]``; here
+        the tokenizer makes it of the text."""
         import torch
 
         head, results = self._head(), []

@@ -54,7 +54,6 @@ BALANCED = Precision(
     "balanced",
     threshold=0.99,
     score_threshold=0.05,
-    tau_threshold=0.9,
     words_threshold=0.8,
     arithmetic=TokenArithmetic,
     prepare=_prepare,

@@ -6,7 +6,6 @@ EXACT = Precision(
     "exact",
     threshold=0.9995,
     score_threshold=0.002,
-    tau_threshold=0.99,
     words_threshold=0.95,
     arithmetic=Arithmetic,
     quantizes_in_place=False,

@@ -26,7 +26,6 @@ FAST = Precision(
     "fast",
     threshold=0.97,
     score_threshold=0.15,
-    tau_threshold=0.75,
     words_threshold=0.7,
     arithmetic=TextArithmetic,
     quantizes_in_place=True,

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 SIZE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+MARKERS = {"query": "[Q] ", "document": "[D] "}
 LABELS = {0: "sport", 1: "politics", 2: "weather"}
 SENTENCES = [
     "the library opens at nine",
@@ -231,11 +232,12 @@ def _colbert(folder: Path, minilm: Path, scratch: Path) -> None:
 
 @family("colbert-of-pylate")
 def _colbert_of_pylate(folder: Path, minilm: Path, scratch: Path) -> None:
-    """As pylate saves one: the linear layer is a module."""
+    """As pylate saves one: the linear layer is a module, and tokens mark queries and documents."""
     import torch
     from safetensors.torch import save_file
+    from transformers import AutoTokenizer
 
-    save(folder, minilm, "BertModel", "BertConfig", **SIZE)
+    save(folder, minilm, "BertModel", "BertConfig", vocab_size=30524, **SIZE)
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"},
@@ -250,6 +252,11 @@ def _colbert_of_pylate(folder: Path, minilm: Path, scratch: Path) -> None:
     }
     (folder / "1_Dense" / "config.json").write_text(json.dumps(dense))
     save_file({"linear.weight": torch.randn(32, 64)}, folder / "1_Dense" / "model.safetensors")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(list(MARKERS.values()))
+    tokenizer.save_pretrained(folder)
+    prefixes = {f"{name}_prefix": marker for name, marker in MARKERS.items()}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prefixes))
 
 
 @family("matryoshka")
