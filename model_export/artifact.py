@@ -101,9 +101,10 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .originals import check_original, compute, load_original
     from .precision import find_precision
     from .resources import check_resources
+    from .samples import choose_samples
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
-    from .verify import describe_fidelity, golden_results, measure_fidelity, texts_of
+    from .verify import describe_fidelity, golden_results, measure_fidelity
 
     precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
@@ -117,17 +118,19 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        texts = Tokenizer(folder, tokenizer)
+        samples = choose_samples(description.task, texts.reference, description.prompts)
         with step("computing what it is compared with"):
-            expected, config = compute(original, texts_of(description.task), checkpoint), original.config
+            expected, config = compute(original, samples, description.prompts, checkpoint), original.config
         with step("exporting it to ONNX"):
             body, head = original.export(Path(scratch))
         del original
         gc.collect()  # modules of torch refer to each other, and their weights take memory
         with step(f"building the {precision.name} graph"):
-            texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
             pairs = description.task in PAIR_TASKS
             graph = build_graph(body, folder, precision, config, calibration, head, pairs)
+    hidden = expected[0].shape[1] if description.task == "multi_vector" else description.hidden
     manifest = Manifest(
         format=FORMAT,
         key=name,
@@ -141,10 +144,10 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
         ),
         precision=precision.name,
         task=description.task,
-        dimensions=description.dimensions,
+        dimensions=hidden if description.task == "multi_vector" else description.dimensions,
         matryoshka_dimensions=description.matryoshka_dimensions,
         similarity=description.similarity,
-        hidden=expected[0].shape[1] if description.task == "multi_vector" else description.hidden,
+        hidden=hidden,
         max_tokens=description.max_tokens,
         pooling=description.pooling,
         labels=description.labels,
@@ -161,7 +164,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(expected, engine, precision)
+        fidelity = measure_fidelity(expected, samples, engine, precision)
     say(f"  {describe_fidelity(fidelity)}")
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_results(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}

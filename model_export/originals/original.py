@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +12,7 @@ from ..checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, read_js
 from ..describe import Description
 from ..errors import CheckpointError
 from ..progress import track
+from ..samples import Sample
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +30,8 @@ class Original(Protocol):
 
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None: ...
 
-    def results(self, texts: Texts) -> np.ndarray:
-        """The result for each text or pair of texts, without a prompt, one at a time: a batch would be padded."""
+    def results(self, texts: Texts, prompt: str = "") -> np.ndarray:
+        """The result for each text behind ``prompt``, or each pair of texts, one at a time: a batch would be padded."""
         ...
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:
@@ -78,14 +79,30 @@ def _link(folder: Path, to: Path) -> None:
             place.symlink_to(path.resolve())
 
 
-def compute(original: Original, texts: Texts, checkpoint: Checkpoint) -> list[np.ndarray]:
-    """The results of ``original`` for ``texts``.
+def check_prompts(model: Any, description: Description, checkpoint: Checkpoint) -> None:
+    """Check that sentence-transformers' ``model`` has the prompts that :func:`..describe.describe` read.
+
+    Raises:
+        CheckpointError: it has others.
+    """
+    read = {name: prompt for name, prompt in description.own_prompts.items() if prompt}, description.default_prompt
+    loaded = {name: prompt for name, prompt in model.prompts.items() if prompt}, model.default_prompt_name
+    if read != loaded:
+        raise CheckpointError(
+            f"{checkpoint.folder}: its prompts and their default are {read} here and {loaded} in sentence-transformers"
+        )
+
+
+def compute(
+    original: Original, samples: Sequence[Sample], prompts: Mapping[str, str], checkpoint: Checkpoint
+) -> Sequence[np.ndarray]:
+    """The results of ``original`` for ``samples``, whose prompts are among ``prompts`` by name.
 
     Raises:
         CheckpointError: its class fails, as when its tokenizer gives what it does not take.
     """
     try:
-        return [original.results([text])[0] for text in track(texts, "texts")]
+        return [original.results([each.text], prompts.get(each.prompt_name, ""))[0] for each in track(samples, "texts")]
     except Exception as error:  # transformers and torch raise whatever their parts raise
         raise CheckpointError(f"{checkpoint.folder}: sentence-transformers cannot compute with it ({error})") from error
 

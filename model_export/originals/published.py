@@ -42,11 +42,11 @@ class PublishedEmbedder:
         self._description = description
         self.config: dict[str, Any] = read_json(self._folder, CONFIG_FILE, dict[str, Any])
 
-    def results(self, texts: Sequence[str]) -> np.ndarray:
+    def results(self, texts: Sequence[str], prompt: str = "") -> np.ndarray:
         """Unit vectors: float32 [texts, dimensions]."""
         vectors = []
         for text in texts:
-            ids = self._tokenizer(text, truncation=True, max_length=self._description.max_tokens)["input_ids"]
+            ids = self._tokenizer(prompt + text, truncation=True, max_length=self._description.max_tokens)["input_ids"]
             [[tokens]] = run(self._session, ids, [self._output])
             vectors.append(normalize(pool(tokens, self._description.pooling)[: self._description.dimensions]))
         return np.stack(vectors)

@@ -37,14 +37,15 @@ class TokenEmbedder:
         self._layers = [_linear(checkpoint.folder / path) for path in description.dense or [description.body]]
         check_weights(self._body, checkpoint, description)
 
-    def results(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Unit vectors of each text's tokens: float32 [tokens, dimensions]."""
+    def results(self, texts: Sequence[str], prompt: str = "") -> list[np.ndarray]:
+        """Unit vectors of each text's tokens: float32 [tokens, dimensions]. pylate inserts the token of a prompt behind ``[CLS]``; here
+        the tokenizer makes it of the text."""
         import torch
 
         head, results = self._head(), []
         with torch.no_grad():
             for text in texts:
-                features = self._transformer(self._transformer.preprocess([text]))
+                features = self._transformer(self._transformer.preprocess([prompt + text]))
                 results.append(head(features["token_embeddings"])[0].numpy())
         return results
 

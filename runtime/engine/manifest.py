@@ -111,6 +111,15 @@ class Fidelity(Struct, tag="vectors"):
     """The lowest ``cosine_min`` with which the artifact may ship."""
 
 
+class SparseFidelity(Fidelity, tag="weights"):
+    """The same between the weights of a sparse model's words, and how many of the words with the largest weights are the same."""
+
+    words_mean: float
+    """The part of a text's words with the largest weights that artifact and fp32 model share: the mean over the texts."""
+    words_min: float
+    """The least of any text."""
+
+
 class ScoreFidelity(Struct, tag="scores"):
     """Differences between the scores of the artifact and of the fp32 model, over a fixed multilingual set of pairs of texts."""
 
@@ -118,7 +127,7 @@ class ScoreFidelity(Struct, tag="scores"):
     largest_difference: float
     """Of any label's score, after the model's activation."""
     kendall_tau: float
-    """Of the rankings of texts for a query by the first score, the mean over the queries: 1 if they are the same."""
+    """Kendall's tau-b of the rankings of texts for a query by the first score, the mean over the queries: 1 if they are the same."""
     threshold: float
     """The highest ``largest_difference`` with which the artifact may ship."""
 
@@ -187,7 +196,7 @@ class Manifest(Struct):
     """Name of the prompt that the checkpoint puts before every input, if it does."""
     tokenizer: TokenizerInfo
     graph: GraphInfo
-    fidelity: Fidelity | ScoreFidelity | None
+    fidelity: Fidelity | ScoreFidelity | SparseFidelity | None
     """None only while the artifact is being made."""
     memory: Memory | None
     """None only while the artifact is being made."""
