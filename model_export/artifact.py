@@ -12,6 +12,7 @@ from pathlib import Path
 
 from configuration import PROJECT
 from configuration.groups import ModelSettings
+from runtime.engine.manifest import FORMAT
 
 from . import checkpoint as checkpoints
 from .errors import ArtifactMissingError, ExportError
@@ -40,7 +41,8 @@ TOOLS = (
 
 
 def key(settings: ModelSettings) -> str:
-    """The name of the artifact for ``settings``: a hash of them, of the checkpoint, of the tools and of :data:`RECIPE`.
+    """The name of the artifact for ``settings``: a hash of them, of the checkpoint, of the tools, of :data:`RECIPE` and of the
+    manifest's format.
 
     Raises:
         CheckpointError: the local folder holds no checkpoint.
@@ -48,7 +50,7 @@ def key(settings: ModelSettings) -> str:
     digest = hashlib.sha256(settings.model_dump_json().encode())
     digest.update(checkpoints.fingerprint(settings).encode())
     digest.update(json.dumps({tool: version(tool) for tool in TOOLS}).encode())
-    digest.update(str(RECIPE).encode())
+    digest.update(f"{RECIPE} {FORMAT}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -92,7 +94,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     import msgspec
 
     from runtime.engine.engine import Engine
-    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, PAIR_TASKS, Manifest, ModelInfo
+    from runtime.engine.manifest import GOLDEN_FILE, PAIR_TASKS, Manifest, ModelInfo
     from runtime.engine.tokenizer import Tokenizer
 
     from .describe import describe
@@ -172,7 +174,9 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     _write_manifest(folder, manifest)
     with step("measuring its memory"):
         memory = measure_memory(folder)
-    say(f"  longest text {memory.longest_text_mb} MiB, worst text {memory.worst_text_mb} MiB")
+    say(
+        f"  longest text {memory.longest_text_mb} MiB, another beside it {memory.another_text_mb} MiB, worst text {memory.worst_text_mb} MiB"
+    )
     _write_manifest(folder, msgspec.structs.replace(manifest, memory=memory))
 
 
