@@ -56,12 +56,15 @@ def build_graph(
     except NotAnEncoderError as error:
         say(f"  keeping the exported graph, which is slower than a rewritten one: {error}")
         optimize(model, fp32.parent)
-        if precision.quantizes_in_place:
-            quantize_in_place(model, calibration, fp32.parent)
+        in_place = precision.quantizes_in_place
     else:
         model = EncoderWriter(encoder, precision.arithmetic).write()
+        in_place = False
     if head is not None:
         attach_head(model, head)
+        in_place = precision.quantizes_in_place
+    if in_place:
+        quantize_in_place(model, calibration, fp32.parent)
     inputs, outputs = ([value.name for value in values] for values in (model.graph.input, model.graph.output))
     save_model(model, out)
     return GraphInfo(inputs=inputs, outputs=outputs)

@@ -6,6 +6,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper, version_converter
 
+from ..errors import UnsupportedModelError
 from .model import Model
 
 OPSET = 18
@@ -39,9 +40,7 @@ def optimize(model: Model, scratch: Path) -> None:
         else:
             small.graph.initializer.append(numpy_helper.from_array(value, name))
 
-    if next(opset.version for opset in small.opset_import if opset.domain == "") < OPSET:
-        small = version_converter.convert_version(small, OPSET)
-
+    small = raise_opset(small)
     file = scratch / "optimized.onnx"
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -58,3 +57,21 @@ def optimize(model: Model, scratch: Path) -> None:
     used = {name for node in optimized.graph.node for name in node.input}
     model.weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in optimized.graph.initializer}
     model.weights |= {name: value for name, value in weights.items() if name in used}
+
+
+def raise_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """``model``, whose weights may be inputs, with operators of :data:`OPSET` or later.
+
+    Raises:
+        UnsupportedModelError: onnx cannot convert them.
+    """
+    opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    if opset >= OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter raises whatever its parts raise
+        reason = str(error).strip().split("\n")[0]
+        raise UnsupportedModelError(
+            f"its ONNX operators are of opset {opset}, which onnx cannot convert to {OPSET} ({reason})"
+        ) from error

@@ -12,7 +12,7 @@ from ..describe import Description
 from ..export import silence_libraries
 from ..graph.encoder_writer import OUTPUT
 from ..graph.model import Model, save_model
-from .original import load
+from .original import check_prompts, load
 
 OPSET = 18
 
@@ -25,11 +25,12 @@ class StaticEmbedder:
         from sentence_transformers import SentenceTransformer
 
         self._model = load(SentenceTransformer, checkpoint.folder)
+        check_prompts(self._model, description, checkpoint)
         self.config: dict[str, Any] = {}
 
-    def results(self, texts: Sequence[str]) -> np.ndarray:
+    def results(self, texts: Sequence[str], prompt: str = "") -> np.ndarray:
         """Unit vectors: float32 [texts, dimensions]."""
-        return self._model.encode(list(texts), prompt="", normalize_embeddings=True, show_progress_bar=False)
+        return self._model.encode(list(texts), prompt=prompt, normalize_embeddings=True, show_progress_bar=False)
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:
         table = self._model[0].embedding.weight.detach().numpy()
