@@ -285,7 +285,7 @@ def _linear(*sizes: int):
 
 @family("published-onnx")
 def _published_onnx(folder: Path, minilm: Path, scratch: Path) -> None:
-    """As nomic and gte-multilingual: an architecture that only its own Python knows, and an ONNX file beside it; here BERT's."""
+    """As nomic: an architecture that only its own Python knows, and an ONNX file beside it; here BERT's."""
     from optimum.exporters.onnx import onnx_export_from_model
     from sentence_transformers import SentenceTransformer
     from transformers import BertModel
