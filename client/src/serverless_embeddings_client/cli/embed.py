@@ -1,0 +1,5 @@
+"""`embeddings embed`: the texts of files become vectors, through an endpoint."""
+
+
+def embed() -> None:
+    """Embed texts through an endpoint."""
