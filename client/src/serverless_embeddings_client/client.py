@@ -73,6 +73,8 @@ class AsyncClient:
     ) -> None:
         if (url is None) == (function is None):
             raise ValueError("give either `url` or `function`")
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError(f"an address begins with https:// or http://. Given: {url}")
         transport = None
         if function is not None:
             from .function import FunctionTransport

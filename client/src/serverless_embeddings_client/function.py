@@ -14,9 +14,12 @@ from typing import Any
 import botocore.session
 import httpx
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoRegionError
+
+from .sigv4 import configured_region
 
 QUALIFIED = re.compile(r"(^|:function:)[^:]+:[^:]+$")
+ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):")
 ALIAS = "live"
 """The alias that every deployment has."""
 THROTTLED = ("TooManyRequestsException", "Throttling", "ThrottlingException")
@@ -43,8 +46,12 @@ class FunctionTransport(httpx.AsyncBaseTransport):
             tcp_keepalive=True,
             retries={"total_max_attempts": 1},  # the client tries again
         )
+        session, in_arn = botocore.session.Session(), ARN.match(function)
+        region = in_arn["region"] if in_arn else configured_region(session)
         try:
-            self._lambda = botocore.session.Session().create_client("lambda", config=config)
+            self._lambda = session.create_client("lambda", region, config=config)
+        except NoRegionError:
+            raise ValueError("no AWS region is configured; `aws configure` or AWS_REGION sets it") from None
         except BotoCoreError as error:
             raise ValueError(str(error)) from error
         self._threads = ThreadPoolExecutor(connections)

@@ -1,5 +1,6 @@
 """Signature Version 4 for HTTP clients of the httpx family, and for clients that are built on them, such as ``openai``."""
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
@@ -48,6 +49,11 @@ class Request(Protocol):
 RequestT = TypeVar("RequestT", bound=Request)
 
 
+def configured_region(session: botocore.session.Session) -> str | None:
+    """The region of the environment or the AWS configuration. Unlike the AWS CLI, botocore does not read ``AWS_REGION``."""
+    return os.environ.get("AWS_REGION") or session.get_config_variable("region")
+
+
 class SigV4Auth:
     """Signs requests to a Function URL or an API Gateway with IAM authentication, with the caller's AWS credentials.
 
@@ -80,7 +86,7 @@ class SigV4Auth:
             raise ValueError("no AWS credentials were found; `aws configure` or AWS_ACCESS_KEY_ID sets them")
         self._credentials: Credentials = found
         self._region = region
-        self._default_region: str | None = session.get_config_variable("region")
+        self._default_region = configured_region(session)
         self._service = service
 
     def __call__(self, request: RequestT) -> RequestT:

@@ -176,7 +176,9 @@ class _Run:
                 errors.add(part)
                 writer.add(without_problems(part, self._has_id, keep_refused=False))
         if errors.count:
-            raise CommandError(f"{errors.count:,} rows cannot be embedded: see above", ExitCode.ROWS_REFUSED)
+            raise CommandError(
+                f"{errors.count:,} of {errors.rows:,} rows cannot be embedded: see above", ExitCode.ROWS_REFUSED
+            )
 
     def to_file(self, output: Path, connect: "Callable[[], Client]", countable: bool) -> None:
         """Write the file ``output``; ``countable`` inputs are read twice, and so checked and counted before anything is sent."""
@@ -210,7 +212,7 @@ class _Run:
         print(f"{output} has {rows:,} rows", file=sys.stderr)
         if errors.count:
             raise CommandError(
-                f"{errors.count:,} rows cannot be embedded; they are in {errors_of(output)}, the first: {errors.first}",
+                f"{errors.count:,} of {errors.rows:,} rows cannot be embedded; {errors_of(output)} says why, the first: {errors.first}",
                 ExitCode.ROWS_REFUSED,
             )
 

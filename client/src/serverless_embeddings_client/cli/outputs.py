@@ -187,14 +187,15 @@ def vectors_of(table: pa.Table) -> np.ndarray:
 
 
 class Errors:
-    """The rows that could not be embedded, as they come: their number, the first one, and a line of JSON for each."""
+    """The rows that could not be embedded, of all that are added: their number, the first one, and a line of JSON for each."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.count = 0
+        self.rows = self.count = 0
         self.first = ""
 
     def add(self, part: pa.Table) -> None:
+        self.rows += len(part)
         known = [name for name in ("source", "position", "id") if name in part.column_names]
         for row in part.filter(pc.is_valid(part.column(PROBLEM))).select([*known, PROBLEM]).to_pylist():
             reason = row.pop(PROBLEM)
