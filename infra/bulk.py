@@ -124,7 +124,8 @@ class BulkEmbedding(Construct):
         self.plan.function.add_environment("EMBEDDINGS_BULK_CONCURRENCY", str(bulk.bulk_concurrency))
         self.plan.function.add_environment("EMBEDDINGS_BULK_SPLIT_SECONDS", str(bulk.bulk_split_seconds))
         price = COMPUTE[options.compute.architecture].on_demand * bulk.bulk_memory_mb / 1024
-        self.commit.function.add_environment("EMBEDDINGS_BULK_USD_PER_SECOND", f"{price:.12f}")
+        for step in (self.plan, self.commit):
+            step.function.add_environment("EMBEDDINGS_BULK_USD_PER_SECOND", f"{price:.12f}")
         for step in (self.plan, self.embed, self.commit):
             _let_use(step.role, bulk)
         role = iam.Role(
