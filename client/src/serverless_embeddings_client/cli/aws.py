@@ -1,5 +1,6 @@
 """Clients of AWS's services, with botocore's usual places for credentials and region; and their errors as sentences."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,10 +17,16 @@ NOT_ALLOWED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
 @cache
-def client(service: str):
-    """A client of ``service``."""
+def client(service: str, region: str | None = None):
+    """A client of ``service``; by default in the region of the environment or the profile.
+
+    Raises:
+        CommandError: no region is set, or the profile does not exist.
+    """
     config = Config(retries={"mode": "standard", "total_max_attempts": 8}, read_timeout=LONGEST_CALL)
-    return botocore.session.get_session().create_client(service, config=config)
+    with explained(f"use {service}"):
+        region = region or os.environ.get("AWS_REGION")  # which botocore, unlike other SDKs, does not read
+        return botocore.session.get_session().create_client(service, region, config=config)
 
 
 @contextmanager

@@ -174,7 +174,7 @@ def status(
 def errors(job: Job, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
     """List the rows that could not be embedded, and the splits of the last run that failed: JSON Lines with the reasons."""
     is_execution = job.startswith("arn:")
-    place = Place(jobs.Execution(job).look().output if is_execution else job)
+    place = Place(jobs.Execution(jobs.check_execution(job)).look().output if is_execution else job)
     rows = splits = 0
     for each in place.row_errors():
         rows += 1
@@ -234,7 +234,8 @@ def _follow(execution: jobs.Execution) -> None:
                 output = now.output
                 display.show(_step(now), _progress(now))
                 time.sleep(POLL_SECONDS)
-            display.show("over", _progress(now))
+            if progress := _progress(now):
+                display.show("over", progress)
     except KeyboardInterrupt:
         _say(f"the job runs on\n{_how_to_look(output)}")
         raise typer.Exit(ExitCode.STOPPED) from None

@@ -45,7 +45,7 @@ class Deployment:
         """
         request = json.dumps({"job": job, "estimate": True})
         with explained("invoke the deployment's plan function"):
-            answer = client("lambda").invoke(FunctionName=self.plan, Payload=request)
+            answer = client("lambda", _region(self.plan)).invoke(FunctionName=self.plan, Payload=request)
             found = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
             raise refusal(found.get("errorType", ""), found.get("errorMessage", ""))
@@ -55,15 +55,16 @@ class Deployment:
         """How many of ``wanted`` functions the account lets run at a time."""
         name = self.embed.split(":")[6]
         with explained("ask how many functions may run at a time"):
-            reserved = client("lambda").get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
-            limits = client("lambda").get_account_settings()["AccountLimit"]
+            functions = client("lambda", _region(self.embed))
+            reserved = functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
+            limits = functions.get_account_settings()["AccountLimit"]
         most = limits["UnreservedConcurrentExecutions"] if reserved is None else reserved
         return Room(min(wanted, most), limits["ConcurrentExecutions"])
 
     def start(self, job: dict) -> str:
         """Start an execution. Returns its ARN."""
         with explained("start a job"):
-            started = client("stepfunctions").start_execution(
+            started = _states(self.machine).start_execution(
                 stateMachineArn=self.machine, name=_new_name(job["output"]), input=json.dumps(job)
             )
         return started["executionArn"]
@@ -77,14 +78,14 @@ def find_deployment(name: str) -> Deployment:
     """
     machine = _find_machine(name)
     with explained("look at the deployment's state machine"):
-        definition = json.loads(client("stepfunctions").describe_state_machine(stateMachineArn=machine)["definition"])
+        definition = json.loads(_states(machine).describe_state_machine(stateMachineArn=machine)["definition"])
     states = definition["States"]
     (embed,) = states["Embed"]["ItemProcessor"]["States"].values()
     return Deployment(machine, *(each["Parameters"]["FunctionName"] for each in (states["Plan"], embed)))
 
 
 def _find_machine(name: str) -> str:
-    if name.startswith("arn:"):
+    if re.fullmatch(r"arn:[^:]+:states:[^:]+:\d+:stateMachine:[^:]+", name):
         return name
     prefix = name if name.startswith("/") else f"/serverless-embeddings/{name}"
     with explained(f"read the parameter {prefix}/bulk-state-machine"):
@@ -100,14 +101,26 @@ def _find_machine(name: str) -> str:
 
 def refusal(error: str, message: str) -> CommandError:
     """The error of a function as a sentence that says what to do."""
-    execution = re.search(r"is written now, by (arn:\S+),", message)
-    if execution:
-        return CommandError(f"{message}; `embeddings bulk status {execution[1]}` shows it, `bulk cancel` stops it")
+    if output := re.match(r"(\S+?)/?: is written now", message):
+        return CommandError(f"{message}; `embeddings bulk status {output[1]}` shows it, `bulk cancel` stops it")
+    # botocore's sentence says after the code which role of the deployment asked S3 for what.
+    message = re.sub(r"\(An error occurred \((\w+)\).*\)", r"(\1)", message)
     if "AccessDenied" in message or "NoSuchBucket" in message:
         message += "; is the bucket's name right, and is the place in the deployment's bulk_inputs or bulk_outputs?"
     if error in MENDABLE:
         return CommandError(message)
     return CommandError(f"the deployment failed: {error}: {message}", ExitCode.FAILED)
+
+
+def check_execution(arn: str) -> str:
+    """Return ``arn``.
+
+    Raises:
+        CommandError: it is not that of an execution.
+    """
+    if not re.fullmatch(r"arn:[^:]+:states:[^:]+:\d+:execution:[^:]+:[^:]+", arn):
+        raise CommandError(f"{arn}: is not the ARN of an execution; name the job's output, such as s3://vectors/first")
+    return arn
 
 
 def find_execution(reference: str, deployment: str) -> str:
@@ -119,18 +132,26 @@ def find_execution(reference: str, deployment: str) -> str:
         CommandError: there is none.
     """
     if reference.startswith("arn:"):
-        return reference
+        return check_execution(reference)
     run = Place(reference).last_run()
     machine = _machine_of(run["owner"]) if run else _find_machine(deployment)
     ending = _digest(reference)
     with explained("list the deployment's jobs"):
-        listed = client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=LISTED)["executions"]
+        listed = _states(machine).list_executions(stateMachineArn=machine, maxResults=LISTED)["executions"]
     for each in sorted(listed, key=lambda each: each["startDate"], reverse=True):
         if f"-{ending}-" in each["name"] and not (run and each["startDate"] < _time(run["started"])):
             return each["executionArn"]
     if run is None:
         raise CommandError(f"{reference}: no job has written there yet; `embeddings bulk run` starts one")
     return run["owner"]
+
+
+def _states(arn: str):
+    return client("stepfunctions", _region(arn))
+
+
+def _region(arn: str) -> str:
+    return arn.split(":")[3]
 
 
 def _machine_of(execution: str) -> str:
@@ -190,7 +211,7 @@ class Execution:
         Raises:
             CommandError: there is no such execution, or AWS refuses to tell.
         """
-        states = client("stepfunctions")
+        states = _states(self.arn)
         with explained(f"look at {self.arn}"):
             try:
                 found = states.describe_execution(executionArn=self.arn)
@@ -221,7 +242,7 @@ class Execution:
 
     def _read_plan(self) -> dict | None:
         """The result of the first state."""
-        events = client("stepfunctions").get_execution_history(executionArn=self.arn, maxResults=200)["events"]
+        events = _states(self.arn).get_execution_history(executionArn=self.arn, maxResults=200)["events"]
         for event in events:
             left = event.get("stateExitedEventDetails", {})
             if left.get("name") == "Plan":
@@ -231,6 +252,4 @@ class Execution:
     def stop(self) -> None:
         """Stop it. Splits that a function is embedding at this moment may still be written."""
         with explained(f"stop {self.arn}"):
-            client("stepfunctions").stop_execution(
-                executionArn=self.arn, error="Cancelled", cause="embeddings bulk cancel"
-            )
+            _states(self.arn).stop_execution(executionArn=self.arn, error="Cancelled", cause="embeddings bulk cancel")
