@@ -230,12 +230,13 @@ def _follow(execution: jobs.Execution) -> None:
     output = execution.arn
     try:
         with Display() as display:
-            while not (now := execution.look()).is_over:
+            while True:
+                now = execution.look()
                 output = now.output
                 display.show(_step(now), _progress(now))
+                if now.is_over:
+                    break
                 time.sleep(POLL_SECONDS)
-            if progress := _progress(now):
-                display.show("over", progress)
     except KeyboardInterrupt:
         _say(f"the job runs on\n{_how_to_look(output)}")
         raise typer.Exit(ExitCode.STOPPED) from None

@@ -24,6 +24,7 @@ class Display:
         )
         self._task = self._bar.add_task("", total=None, text="")
         self._step, self._said = "", 0.0
+        self._waiting = ""
 
     def __enter__(self) -> "Display":
         self._bar.start()
@@ -31,14 +32,23 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+        self._print()
 
     def show(self, step: str, progress: Progress | None = None) -> None:
         """Show the step that the job is in, and how far it is in it."""
         text = progress.text if progress else ""
         total, done = (progress.of_rows, progress.rows) if progress else (None, 0)
         self._bar.update(self._task, description=step, total=total, completed=done, text=text)
-        now = time.monotonic()
-        if self._console.is_terminal or (step == self._step and now - self._said < LINE_SECONDS):
+        if self._console.is_terminal:
             return
-        self._step, self._said = step, now
-        self._console.print(f"· {step}{': ' if text else ''}{text}", markup=False)
+        self._waiting = f"· {step}{': ' if text else ''}{text}"
+        now = time.monotonic()
+        if step != self._step or now - self._said >= LINE_SECONDS:
+            self._step, self._said = step, now
+            self._print()
+
+    def _print(self) -> None:
+        """Print the line that waits, if one does."""
+        if self._waiting:
+            self._console.print(self._waiting, markup=False)
+        self._waiting = ""
