@@ -13,6 +13,7 @@ app = typer.Typer(
     help="Turn texts into vectors with a serverless-embeddings endpoint.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 app.command(epilog=EXIT_CODES)(embed.embed)
@@ -23,6 +24,6 @@ def main() -> None:
     """Run a subcommand and leave the process with its exit code."""
     try:
         app(prog_name="embeddings")
-    except CommandError as error:
+    except (CommandError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(error.exit_code if isinstance(error, CommandError) else ExitCode.FAILED)
