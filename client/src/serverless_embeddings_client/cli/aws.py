@@ -1,13 +1,8 @@
 """Clients of AWS's services, with botocore's usual places for credentials and region; and their errors as sentences."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from .errors import CommandError, ExitCode
 
@@ -23,10 +18,15 @@ def client(service: str, region: str | None = None):
     Raises:
         CommandError: no region is set, or the profile does not exist.
     """
+    import botocore.session
+    from botocore.config import Config
+
+    from ..sigv4 import configured_region
+
     config = Config(retries={"mode": "standard", "total_max_attempts": 8}, read_timeout=LONGEST_CALL)
     with explained(f"use {service}"):
-        region = region or os.environ.get("AWS_REGION")  # which botocore, unlike other SDKs, does not read
-        return botocore.session.get_session().create_client(service, region, config=config)
+        session = botocore.session.get_session()
+        return session.create_client(service, region or configured_region(session), config=config)
 
 
 @contextmanager
@@ -36,6 +36,8 @@ def explained(action: str) -> Iterator[None]:
     Raises:
         CommandError: the sentence.
     """
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
     try:
         yield
     except NoCredentialsError:

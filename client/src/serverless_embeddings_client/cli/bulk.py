@@ -24,28 +24,68 @@ command again continues, and embeds only what is missing or new.""",
     no_args_is_help=True,
 )
 
-Input = Annotated[str, typer.Argument(metavar="IN", help="s3://bucket/prefix, s3://bucket/key, a folder or a file")]
-Output = Annotated[str, typer.Argument(metavar="OUT", help="s3://bucket/prefix or a folder; it belongs to one job")]
-Job = Annotated[str, typer.Argument(metavar="OUT", help="the job's output, s3://… or a folder, or its execution's ARN")]
-Column = Annotated[str | None, typer.Option(help="column with the texts (by default: text)")]
-Id = Annotated[str | None, typer.Option(help="column with ids; by default a row is named by its object and place")]
-Copy = Annotated[list[str] | None, typer.Option(help="column to copy to the output; may be repeated")]
-Format = Annotated[Literal["jsonl", "csv", "parquet"] | None, typer.Option(help="by default by the names' endings")]
-PromptName = Annotated[str | None, typer.Option(help="prompt of the model, such as passage for texts to search in")]
+Input = Annotated[
+    str,
+    typer.Argument(
+        metavar="IN", help="`s3://bucket/prefix`, `s3://bucket/key`, a folder or a file.", show_default=False
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Argument(metavar="OUT", help="`s3://bucket/prefix` or a folder; it belongs to one job.", show_default=False),
+]
+Written = Annotated[
+    str,
+    typer.Argument(metavar="OUT", help="The job's output, or the ARN of its execution.", show_default=False),
+]
+Column = Annotated[str, typer.Option(help="Column with the texts.")]
+Id = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="Column with ids. By default a row is named by its object and its place in it."
+    ),
+]
+Copy = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN", help="A column to copy to the output; may be repeated.")
+]
+Format = Annotated[Literal["jsonl", "csv", "parquet"] | None, typer.Option(help="By default by the names' endings.")]
+PromptName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The prompt before each text: for E5 `passage` for texts to search in. By default the deployment's.",
+    ),
+]
 LongTexts = Annotated[
     Literal["truncate", "window", "error"] | None,
-    typer.Option(help="cut off long texts, read them whole, or refuse them"),
+    typer.Option(help="What happens to a text that is longer than the model reads. By default as the deployment says."),
 ]
-Dimensions = Annotated[int | None, typer.Option(min=1, help="first numbers of a vector to keep")]
-Normalize = Annotated[bool, typer.Option(help="vectors of length 1")]
-Precision = Annotated[Literal["float32", "int8"] | None, typer.Option(help="by default float32")]
-Limit = Annotated[int | None, typer.Option(min=1, help="embed the first rows only, to an output of their own")]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="most splits at a time; on folders, processes")]
-ModelDir = Annotated[Path | None, typer.Option(help="for folders: what `make model` made, such as build/model/latest")]
+Dimensions = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Length of the vectors, if the model is trained for fewer.")
+]
+Normalize = Annotated[bool, typer.Option(help="Vectors of length 1.")]
+Precision = Annotated[Literal["float32", "int8"], typer.Option(help="Numbers of the vectors.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Embed the first rows only, to an output of their own.")
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Most splits at a time. By default the deployment's bulk_concurrency; on folders one process a CPU.",
+    ),
+]
+ModelDir = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="For folders: what `make model` made, such as build/model/latest."),
+]
 DeploymentName = Annotated[
     str,
     typer.Option(
-        envvar="EMBEDDINGS_DEPLOYMENT", help="for S3: the stack's name, its ssm_prefix, or its state machine's ARN"
+        metavar="NAME",
+        envvar="EMBEDDINGS_DEPLOYMENT",
+        help="For S3: the stack's name, its ssm_prefix, or its state machine's ARN.",
     ),
 ]
 
@@ -62,20 +102,12 @@ def _job(context: typer.Context) -> dict:
     return job
 
 
-@app.command(
-    epilog="""Examples:
-
-embeddings bulk run s3://corpus/texts s3://vectors/first --column body --id id --prompt-name passage
-
-embeddings bulk run s3://corpus/texts s3://vectors/trial --column body --limit 1000 --yes
-
-embeddings bulk run ./texts ./vectors --column body --model-dir build/model/latest"""
-)
+@app.command()
 def run(
     context: typer.Context,
     input: Input,
     output: Output,
-    column: Column = None,
+    column: Column = "text",
     id: Id = None,
     copy: Copy = None,
     format: Format = None,
@@ -83,17 +115,27 @@ def run(
     long_texts: LongTexts = None,
     dimensions: Dimensions = None,
     normalize: Normalize = True,
-    precision: Precision = None,
+    precision: Precision = "float32",
     limit: Limit = None,
     concurrency: Concurrency = None,
     deployment: DeploymentName = jobs.DEPLOYMENT,
     model_dir: ModelDir = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask before money is spent")] = False,
-    detach: Annotated[bool, typer.Option(help="start the job and leave it alone")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the job, print its ARN and leave it alone.")] = False,
 ) -> None:
-    """Embed a corpus: an estimate first, then a question, progress, and a bill.
+    r"""Embed a corpus: an estimate first, then a question, progress, and a bill.
 
-    The same command again continues a job that failed or was stopped, and takes in new objects.
+    The same command again continues a job that failed or was stopped, and takes in new objects. Ctrl-C leaves a job on S3 running.
+
+    ```
+    embeddings bulk run s3://corpus/texts s3://vectors/first --column body --id id --prompt-name passage
+
+    # try it out, without a question
+    embeddings bulk run s3://corpus/texts s3://vectors/trial --column body --limit 1000 --yes
+
+    # on this machine, in the project's checkout
+    embeddings bulk run ./texts ./vectors --column body --model-dir build/model/latest
+    ```
     """
     job = _job(context)
     if not input.startswith(S3):
@@ -122,7 +164,7 @@ def estimate(
     context: typer.Context,
     input: Input,
     output: Output,
-    column: Column = None,
+    column: Column = "text",
     id: Id = None,
     copy: Copy = None,
     format: Format = None,
@@ -130,7 +172,7 @@ def estimate(
     long_texts: LongTexts = None,
     dimensions: Dimensions = None,
     normalize: Normalize = True,
-    precision: Precision = None,
+    precision: Precision = "float32",
     limit: Limit = None,
     concurrency: Concurrency = None,
     deployment: DeploymentName = jobs.DEPLOYMENT,
@@ -149,8 +191,8 @@ def estimate(
 
 @app.command()
 def status(
-    job: Job,
-    watch: Annotated[bool, typer.Option(help="stay until the job is over")] = False,
+    job: Written,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until the job is over.")] = False,
     deployment: DeploymentName = jobs.DEPLOYMENT,
 ) -> None:
     """Say how far the last job of an output is, or what it has made and why it failed."""
@@ -170,9 +212,14 @@ def status(
         print(progress.text)
 
 
-@app.command(epilog="Example: embeddings bulk errors s3://vectors/first | jq -r .reason | sort | uniq -c")
-def errors(job: Job, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
-    """List the rows that could not be embedded, and the splits of the last run that failed: JSON Lines with the reasons."""
+@app.command()
+def errors(job: Written, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
+    """List the rows that could not be embedded, and the splits of the last run that failed: JSON Lines with the reasons.
+
+    ```
+    embeddings bulk errors s3://vectors/first | jq -r .reason | sort | uniq -c
+    ```
+    """
     is_execution = job.startswith("arn:")
     place = Place(jobs.Execution(jobs.check_execution(job)).look().output if is_execution else job)
     rows = splits = 0
@@ -186,7 +233,7 @@ def errors(job: Job, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
 
 
 @app.command()
-def cancel(job: Job, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
+def cancel(job: Written, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
     """Stop the job that writes an output. What is embedded stays; `run` with the same arguments continues it."""
     if not job.startswith((S3, "arn:")):
         raise CommandError("a job on folders is stopped by Ctrl-C, where it runs")

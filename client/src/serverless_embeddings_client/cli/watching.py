@@ -2,9 +2,6 @@
 
 import time
 
-import rich.progress
-from rich.console import Console
-
 from .reports import Progress
 
 LINE_SECONDS = 15
@@ -14,6 +11,9 @@ class Display:
     """Shows what a job is doing and how far it is. A context manager."""
 
     def __init__(self) -> None:
+        import rich.progress
+        from rich.console import Console
+
         self._console = Console(stderr=True, soft_wrap=True, highlight=False)
         columns = rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(20)
         self._bar = rich.progress.Progress(
