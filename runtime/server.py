@@ -32,9 +32,8 @@ from .aws.events import EventHandler
 from .aws.startup import load
 from .engine.manifest import ArtifactError
 from .http.cors import ALLOWED_HEADERS, EXPOSED_HEADERS
-from .http.errors import HttpError, openai_error, tei_error
+from .http.errors import HttpError, error_answer, tei_error
 from .http.messages import Request, Response
-from .http.route import is_openai
 from .http.sizes import LAMBDA_PAYLOAD_BYTES
 from .service.errors import RequestError
 from .settings import PREFIX, Settings, SettingsError
@@ -203,9 +202,9 @@ class _ErrorTask(ErrorTask):
         message = f"{error.reason}: {error.body}"
         if error.code == 413:
             message = f"the body is longer than the {LAMBDA_PAYLOAD_BYTES} bytes that Lambda lets through"
-        to_response = openai_error if is_openai(getattr(self.request, "path", "")) else tei_error
         error_type = "Internal" if error.code == 500 else "Validation"
-        response = to_response(HttpError(error.code, message, error_type=error_type))
+        failure = HttpError(error.code, message, error_type=error_type)
+        response = error_answer(failure, getattr(self.request, "path", ""))
         self.status = _status_line(response.status)
         application: WsgiApplication = self.channel.server.application
         self.response_headers = application.response_headers(response, self.request.headers.get("ORIGIN"))

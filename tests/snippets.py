@@ -7,6 +7,8 @@ from containers.tools import PROJECT
 
 CLIENTS = {"Haystack", "LlamaIndex", "Chroma", "LiteLLM", "AI SDK", "langchain-huggingface"}
 """Sections of docs/api.md whose snippets need packages that are too heavy for the project's environment."""
+TASKS = {"Rerankers", "Classifiers"}
+"""Sections that need these packages and another model."""
 
 
 class Snippet(NamedTuple):

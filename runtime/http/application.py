@@ -9,11 +9,11 @@ from ..service.service import Service
 from . import routes, sizes
 from .auth import Authenticator
 from .decoding import convert_fields, decode_body
-from .errors import HttpError, openai_error, tei_error
+from .errors import HttpError, error_answer, tei_error
 from .inputs import is_batch
 from .messages import Request, Response, accepts_gzip, finish
 from .metrics import Metrics
-from .route import Call, Route, is_openai
+from .route import Call, Route
 
 UNMATCHED = "unknown"
 """Route label of a request that no route answered."""
@@ -33,7 +33,8 @@ class Application:
         served_model_names: tuple[str, ...] = (),
     ) -> None:
         self.service = service
-        self.metrics = Metrics(service.manifest.max_tokens)
+        scored = service.manifest.task in ("classify", "rerank")
+        self.metrics = Metrics(service.manifest.max_tokens, "predict" if scored else "embed")
         self.authenticator = authenticator
         self._report = report
         self._served_model_names = served_model_names
@@ -66,8 +67,7 @@ class Application:
             finish(response, request)
             sizes.check(response)
         except Exception as error:
-            to_response = openai_error if is_openai(request.path) else tei_error
-            response = to_response(self._request_error(error, request.id))
+            response = error_answer(self._request_error(error, request.id), request.path)
             finish(response, request)
         response.key = key
         return label, response

@@ -1,7 +1,9 @@
 """Reranking in the shape of Cohere's (https://docs.cohere.com/reference/rerank) and Jina's API (https://jina.ai/reranker)."""
 
+from ..service.errors import InvalidInput
 from .answers import json_answer
 from .messages import Response
+from .openai import prompt_of
 from .route import Call
 from .tei import rank
 from .types import (
@@ -17,6 +19,8 @@ from .types import (
 
 def rerank(call: Call, request: CohereRerankRequest) -> Response:
     """Texts by their relevance to a query, the most relevant first."""
+    if prompt_of(call, request.model):
+        raise InvalidInput("a reranker has no prompts; leave it out of `model`", param="model")
     texts = [each if isinstance(each, str) else each.text for each in request.documents]
     ranks, usage = rank(call, request.query, texts, request, "documents")
     results = [

@@ -25,4 +25,4 @@ ALLOWED_HEADERS = (
     "x-amz-date",
     "x-amz-security-token",
 )
-EXPOSED_HEADERS = ("retry-after", "x-request-id", "x-truncated-texts", "x-windowed-texts")
+EXPOSED_HEADERS = ("retry-after", "x-request-id", "x-truncated-texts", "x-untrained-dimensions", "x-windowed-texts")

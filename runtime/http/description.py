@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from . import VERSION
-from .route import Call, Route, is_openai
+from .errors import is_openai
+from .route import Call, Route
 from .types import NARROWED, ErrorResponse, OpenAIErrorResponse
 
 REF_TEMPLATE = "#/components/schemas/{name}"
@@ -35,7 +36,7 @@ def describe(call: Call) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Serverless text embeddings",
-            "description": f"Vectors of `{call.service.manifest.model.id}`, by the routes of Text Embeddings Inference and of OpenAI.",
+            "description": f"`{call.service.manifest.model.id}` by the routes of Text Embeddings Inference and of OpenAI.",
             "version": VERSION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

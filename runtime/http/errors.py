@@ -32,6 +32,18 @@ class HttpError(RequestError):
         self.headers = headers or {}
 
 
+def is_openai(path: str) -> bool:
+    """Whether errors on ``path``, known or not, have OpenAI's form."""
+    return path.startswith("/v1/") or path.rstrip("/") in ("/embeddings", "/v2/rerank")
+
+
+def error_answer(error: RequestError, path: str) -> Response:
+    """The answer for ``error`` in the form of the API that ``path`` belongs to."""
+    if not is_openai(path):
+        return tei_error(error)
+    return _openai_error(error, "documents" if path.rstrip("/").endswith("/rerank") else "input")
+
+
 def tei_error(error: RequestError) -> Response:
     """The answer for ``error`` on TEI's routes."""
     if isinstance(error, HttpError):
@@ -42,8 +54,11 @@ def tei_error(error: RequestError) -> Response:
     return Response(status=status, body=body, headers=headers, error_type=error.error_type)
 
 
-def openai_error(error: RequestError) -> Response:
-    """The answer for ``error`` on OpenAI's routes, where an invalid request is a 400 unless it has a more specific status."""
+def _openai_error(error: RequestError, inputs: str) -> Response:
+    """The answer for ``error`` on OpenAI's routes, where an invalid request is a 400 unless it has a more specific status.
+
+    ``inputs`` is the route's name for the field that TEI calls ``inputs``.
+    """
     status, code, headers = 400, None, {}
     if isinstance(error, HttpError):
         status = 400 if error.status in (413, 415, 422) else error.status
@@ -51,8 +66,7 @@ def openai_error(error: RequestError) -> Response:
     elif error.error_type in ("Backend", "Unhealthy", "Overloaded"):
         status = TEI_STATUS[error.error_type]
     kind = "invalid_request_error" if status < 500 else "server_error"
-    # OpenAI's field is called `input`.
-    param = "input" if error.param == "inputs" else error.param
-    message = error.message.replace("`inputs`", "`input`")
+    param = inputs if error.param == "inputs" else error.param
+    message = error.message.replace("`inputs`", f"`{inputs}`")
     body = orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
     return Response(status=status, body=body, headers=headers, error_type=error.error_type)

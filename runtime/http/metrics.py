@@ -47,16 +47,18 @@ class Histogram:
 
 
 class Metrics:
-    """The requests of one process so far, for a model that reads ``max_input_length`` tokens."""
+    """The requests of one process so far, for a model that reads ``max_input_length`` tokens.
 
-    def __init__(self, max_input_length: int) -> None:
+    ``work`` is TEI's word for an input's work, in the names: ``predict`` for a classifier or reranker, else ``embed``.
+    """
+
+    def __init__(self, max_input_length: int, work: str) -> None:
+        self._work = work
         self._counters: Counter[str] = Counter()
         """By name and labels."""
         self._lengths = Histogram([bound for bound in LENGTH_BUCKETS if bound <= max_input_length])
         self._durations = {
-            f"te_{scope}_{step}duration": Histogram(DURATION_BUCKETS)
-            for scope in ("request", "embed")
-            for step in STEPS
+            f"te_{scope}_{step}duration": Histogram(DURATION_BUCKETS) for scope in ("request", work) for step in STEPS
         }
 
     def count_request(self, method: str) -> None:
@@ -70,8 +72,8 @@ class Metrics:
         None waits in a queue.
         """
         self._counters[f'te_request_success{{method="{method}"}}'] += 1
-        self._counters["te_embed_success"] += usage.texts
-        for scope, times in (("request", 1), ("embed", usage.texts)):
+        self._counters[f"te_{self._work}_success"] += usage.texts
+        for scope, times in (("request", 1), (self._work, usage.texts)):
             values = (seconds, usage.tokenization_seconds, 0.0, usage.inference_seconds)
             for step, value in zip(STEPS, values, strict=True):
                 self._durations[f"te_{scope}_{step}duration"].observe(value, times)
@@ -91,7 +93,7 @@ class Metrics:
 
     def count_inputs(self, count: int) -> None:
         """Count inputs before they are tokenized."""
-        self._counters["te_embed_count"] += count
+        self._counters[f"te_{self._work}_count"] += count
 
     def observe_lengths(self, encoded: Encoded) -> None:
         """Count inputs by their length in tokens; that of a long text is the sum of its windows'."""

@@ -7,7 +7,7 @@ import numpy as np
 from ..service.errors import InvalidInput
 from ..service.options import EmbedOptions
 from . import sizes
-from .answers import json_answer, numbers_answer
+from .answers import json_answer, vectors_answer
 from .errors import HttpError
 from .inputs import as_batch, encode_options, with_prompt
 from .messages import Response
@@ -34,7 +34,7 @@ def embeddings(call: Call, request: OpenAIEmbeddingsRequest) -> Response:
     sizes.check_vectors(len(inputs), service.check_options(options), options.precision, gzip=call.gzip, base64=base64)
     _check_ids(call, inputs)
     vectors, usage = service.embed(call.encode(inputs, encoding), options, call.deadline)
-    return numbers_answer(
+    return vectors_answer(
         {
             "object": "list",
             "data": [
@@ -45,6 +45,8 @@ def embeddings(call: Call, request: OpenAIEmbeddingsRequest) -> Response:
             "usage": {"prompt_tokens": usage.tokens, "total_tokens": usage.tokens},
         },
         usage,
+        request.dimensions,
+        call,
     )
 
 

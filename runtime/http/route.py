@@ -71,8 +71,3 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         encoded = encode(inputs, options, self.deadline)
         self.metrics.observe_lengths(encoded)
         return encoded
-
-
-def is_openai(path: str) -> bool:
-    """Whether answers on ``path``, known or not, have OpenAI's form."""
-    return path.startswith("/v1/") or path.rstrip("/") == "/embeddings"

@@ -1,7 +1,10 @@
 """The table of routes, and how a path finds its routes."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
+
+import msgspec
 
 from . import cohere, openai, pages, tei, types
 from .errors import HttpError
@@ -17,7 +20,7 @@ UNSUPPORTED = {
 """TEI's messages for a model with another task than the one that a route needs."""
 
 
-def _tei(path: str, function: Callable, request: Any, response: Any, *tasks: str, also: tuple[str, ...] = ()) -> Route:
+def _tei(path: str, function: Callable, request: Any, response: Any, *tasks: str) -> Route:
     """A route of TEI for models of these tasks, by default of all."""
     return Route(
         method="POST",
@@ -27,7 +30,6 @@ def _tei(path: str, function: Callable, request: Any, response: Any, *tasks: str
         request=request,
         response=response,
         statuses=TEI_STATUSES,
-        also=also,
     )
 
 
@@ -35,10 +37,10 @@ def _get(path: str, function: Callable, response: Any, **more: Any) -> Route:
     return Route(method="GET", path=path, function=function, response=response, **more)
 
 
-EMBED = _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, "embed", also=("/", "/invocations"))
+EMBED = _tei("/embed", tei.embed, types.EmbedRequest, types.EmbedResponse, "embed")
 EMBED_ALL = _tei("/embed_all", tei.embed_all, types.EmbedAllRequest, types.EmbedAllResponse, "embed", "multi_vector")
 EMBED_SPARSE = _tei("/embed_sparse", tei.embed_sparse, types.EmbedSparseRequest, types.EmbedSparseResponse, "sparse")
-PREDICT = _tei("/predict", tei.predict, types.PredictRequest, types.PredictResponse, "classify")
+PREDICT = _tei("/predict", tei.predict, types.PredictRequest, types.PredictResponse, "classify", "rerank")
 RERANK = _tei("/rerank", tei.rerank, types.RerankRequest, types.RerankResponse, "rerank")
 ROUTES = (
     EMBED,
@@ -56,7 +58,7 @@ ROUTES = (
         tasks=("rerank",),
         request=types.CohereRerankRequest,
         response=types.CohereRerankResponse,
-        statuses=(400,),
+        statuses=(400, 404),
         also=("/v2/rerank",),
     ),
     _get("/health", tei.health, "text/plain", also=("/", "/ping"), open=True),
@@ -79,11 +81,18 @@ ROUTES = (
 )
 BY_TASK = {"embed": EMBED, "multi_vector": EMBED_ALL, "sparse": EMBED_SPARSE, "classify": PREDICT, "rerank": RERANK}
 """The route whose fields a direct invocation has, by the model's task."""
+ALIASES = ("/", "/invocations")
+"""Other paths of that route, as in TEI."""
 
 
+@cache
 def answerable(task: str) -> tuple[Route, ...]:
     """The routes that a model with this task can answer."""
-    return tuple(route for route in ROUTES if not route.tasks or task in route.tasks)
+    return tuple(
+        msgspec.structs.replace(route, also=ALIASES) if route is BY_TASK[task] else route
+        for route in ROUTES
+        if not route.tasks or task in route.tasks
+    )
 
 
 def _by_path() -> dict[str, dict[str, Route]]:
@@ -102,8 +111,8 @@ def find(path: str, task: str) -> tuple[Mapping[str, Route], str | None]:
     """The routes of ``path`` by method for a model with this ``task``, none for an unknown path; and the part of the path that matched
     ``{…}``."""
     path = _normalized(path)
-    if path in EMBED.also:  # as in TEI, these are the route of the model's task
-        return {**_TABLE[path], "POST": BY_TASK[task]}, None
+    if path in ALIASES:
+        return {**_TABLE.get(path, {}), "POST": BY_TASK[task]}, None
     prefix = next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None)
     return _TABLE.get(prefix or path, {}), path[len(prefix) :] if prefix else None
 

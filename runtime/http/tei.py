@@ -3,9 +3,10 @@
 from itertools import accumulate
 
 from ..engine.manifest import PAIR_TASKS, Manifest
+from ..service.errors import EmptyInput
 from ..service.options import EmbedOptions, Usage
 from . import VERSION, sizes
-from .answers import json_answer, numbers_answer, text_answer
+from .answers import json_answer, numbers_answer, shortest, text_answer, vectors_answer
 from .inputs import as_batch, as_sequences, encode_options, truncation_options
 from .messages import Response
 from .route import Call
@@ -69,7 +70,7 @@ def info(call: Call) -> Response:
 
 def _model_type(manifest: Manifest) -> ModelType:
     if manifest.task in PAIR_TASKS:
-        labels = manifest.labels or ["LABEL_0"]
+        labels = _labels(manifest)
         classifier = ClassifierModel(
             id2label={str(index): label for index, label in enumerate(labels)},
             label2id={label: index for index, label in enumerate(labels)},
@@ -77,6 +78,11 @@ def _model_type(manifest: Manifest) -> ModelType:
         return ModelType(classifier=classifier) if manifest.task == "classify" else ModelType(reranker=classifier)
     pooling = "splade" if manifest.task == "sparse" else "+".join(manifest.pooling)
     return ModelType(embedding=EmbeddingModel(pooling))
+
+
+def _labels(manifest: Manifest) -> list[str]:
+    """Names of the scores; transformers' for the only one of a reranker."""
+    return manifest.labels or ["LABEL_0"]
 
 
 def embed(call: Call, request: EmbedRequest) -> Response:
@@ -87,7 +93,7 @@ def embed(call: Call, request: EmbedRequest) -> Response:
     sizes.check_vectors(len(inputs), service.check_options(options), options.precision, gzip=call.gzip)
     encoded = call.encode(inputs, encode_options(request))
     vectors, usage = service.embed(encoded, options, call.deadline)
-    return numbers_answer(vectors, usage)
+    return vectors_answer(vectors, usage, request.dimensions, call)
 
 
 def embed_all(call: Call, request: EmbedAllRequest) -> Response:
@@ -110,7 +116,7 @@ def embed_sparse(call: Call, request: EmbedSparseRequest) -> Response:
     encoded = call.encode(inputs, truncation_options(service, request))
     results, usage = service.sparse(encoded, call.deadline)
     answer = [
-        [SparseValue(index, value) for index, value in zip(words.tolist(), weights.tolist(), strict=True)]
+        [SparseValue(index, value) for index, value in zip(words.tolist(), shortest(weights), strict=True)]
         for words, weights in results
     ]
     return json_answer(answer, usage)
@@ -123,7 +129,8 @@ def predict(call: Call, request: PredictRequest) -> Response:
     service.limits.check_count(len(inputs))
     encoded = call.encode_pairs(inputs, truncation_options(service, request))
     scores, usage = service.scores(encoded, request.raw_scores, call.deadline)
-    answer = [_predictions(each.tolist(), service.manifest.labels) for each in scores]
+    labels = _labels(service.manifest)
+    answer = [_predictions(each, labels) for each in shortest(scores)]
     return json_answer(answer[0] if single else answer, usage)
 
 
@@ -144,9 +151,11 @@ def rank(call: Call, query: str, texts: list[str], options: PairTruncation, name
     """``texts``, the request's field ``name``, by their relevance to ``query``."""
     service = call.service
     service.limits.check_count(len(texts), name)
+    if not query:
+        raise EmptyInput("`query` cannot be empty", param="query")
     encoded = call.encode_pairs([(query, text) for text in texts], truncation_options(service, options))
     scores, usage = service.scores(encoded, options.raw_scores, call.deadline)
-    ranks = [Rank(index, score) for index, score in enumerate(scores[:, 0].tolist())]
+    ranks = [Rank(index, score) for index, score in enumerate(shortest(scores[:, 0]))]
     return sorted(ranks, key=lambda each: -each.score), usage
 
 

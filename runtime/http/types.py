@@ -16,6 +16,8 @@ Vector = list[float]
 
 _IDS = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}}
 _TEXT_OR_IDS = {"anyOf": [{"type": "string"}, _IDS]}
+_LISTS = {"type": "array", "minItems": 1}
+_SEQUENCE = {**_LISTS, "maxItems": 2, "items": {"type": "string"}}
 
 NARROWED = "x-narrowed"
 """Key of a schema that replaces the one around it in the description. msgspec does not allow unions of array types, so some
@@ -51,6 +53,7 @@ PredictInput = Annotated[
     Meta(
         description="A text, a pair of texts, or a list of texts and pairs, each wrapped in a list.",
         examples=["What is Deep Learning?"],
+        extra_json_schema={NARROWED: {"anyOf": [{"type": "string"}, _SEQUENCE, {**_LISTS, "items": _SEQUENCE}]}},
     ),
 ]
 
@@ -273,7 +276,7 @@ class RerankRequest(PairTruncation, kw_only=True):
             raise NoInputs("`texts` cannot be empty", param="texts")
 
 
-class Rank(Struct):
+class Rank(Struct, omit_defaults=True):
     index: int
     score: float
     text: str | None = None

@@ -1,15 +1,23 @@
 """A server with a key, as the snippets of docs/api.md expect it, and the vectors that it gives for their texts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import httpx
 import pytest
 
+from configuration.groups import ModelSettings
+from model_export import artifact as artifacts
 from runtime.engine.engine import Engine
 from runtime.http.auth import ApiKeyAuthenticator
 from tests.clients.environments import ensure_node, ensure_python
+from tests.model_export.conftest import minilm
+from tests.model_export.families import FAMILIES
 from tests.runtime.conftest import make_handler, serving
+
+__all__ = ["minilm"]
 
 KEY = "the-key"
 PASSAGES = ["The ferry leaves at seven.", "Die Fähre fährt um sieben."]
@@ -38,6 +46,25 @@ def expected(http: httpx.Client) -> list[list[float]]:
     """The vectors of the snippets' passages and question."""
     passages = http.post("embed", json={"inputs": PASSAGES, "prompt_name": "passage"}).json()
     return passages + http.post("embed", json={"inputs": QUESTION, "prompt_name": "query"}).json()
+
+
+@pytest.fixture(scope="session")
+def serve(minilm, tmp_path_factory) -> Iterator[Callable[[str], tuple[str, httpx.Client]]]:
+    """Serves a family of models under the name that the snippets have: the URL, and a client that has the key."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(family: str) -> tuple[str, httpx.Client]:
+            folder = tmp_path_factory.mktemp("family") / family
+            FAMILIES[family](folder, minilm, tmp_path_factory.mktemp("scratch"))
+            engine = Engine.load(artifacts.build(ModelSettings(model=str(folder))), threads=1)
+            authenticator = ApiKeyAuthenticator(lambda seconds: {None: KEY}, report=print)
+            handler = make_handler(engine, authenticator, served_model_names=("BAAI/bge-reranker-base",))
+            url = f"{stack.enter_context(serving(handler))}/"
+            headers = {"Authorization": f"Bearer {KEY}"}
+            return url, stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=60))
+
+        yield start
 
 
 @pytest.fixture(scope="session")

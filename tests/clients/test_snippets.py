@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.clients.conftest import KEY
+from tests.clients.conftest import KEY, PASSAGES, QUESTION
 from tests.clients.environments import run_node, run_python
-from tests.snippets import CLIENTS, Snippet, snippets
+from tests.snippets import CLIENTS, TASKS, Snippet, snippets
 
 pytestmark = pytest.mark.slow
 
@@ -18,6 +18,9 @@ JS = [snippet for snippet in snippets("docs/api.md", "js") if snippet.section in
 
 def test_each_client_has_a_snippet():
     assert {snippet.section for snippet in PYTHON + JS} == CLIENTS
+
+
+TASK = [snippet for snippet in snippets("docs/api.md", "python") if snippet.section in TASKS]
 
 
 def check(vectors, expected) -> None:
@@ -36,3 +39,20 @@ def test_python(snippet: Snippet, python, url, expected):
 def test_javascript(snippet: Snippet, node, url, expected):
     vectors = run_node(snippet.code + JS_RESULT, URL=url, KEY=KEY)
     check(vectors, expected)
+
+
+def test_each_other_task_has_snippets():
+    assert {snippet.section for snippet in TASK} == TASKS
+
+
+@pytest.mark.parametrize("snippet", TASK, ids=lambda snippet: snippet.section)
+def test_another_task(snippet: Snippet, python, serve):
+    url, http = serve({"Rerankers": "reranker-bert", "Classifiers": "classifier-bert"}[snippet.section])
+    result = run_python(f"{snippet.code}\nimport json\nprint(json.dumps([best, score]))", URL=url, KEY=KEY)
+    if snippet.section == "Rerankers":
+        texts = ["A cat sleeps.", "The ferry leaves at seven."]
+        rank = http.post("rerank", json={"query": QUESTION, "texts": texts}).json()[0]
+        assert result == [texts[rank["index"]], rank["score"]]
+    else:
+        prediction = http.post("predict", json={"inputs": PASSAGES[0]}).json()[0]
+        assert result == [prediction["label"], prediction["score"]]

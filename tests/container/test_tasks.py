@@ -47,7 +47,7 @@ def test_a_reranker(start, memory_mb):
     expected = CrossEncoder(checkpoint, device="cpu").rank(QUERY, TEXTS)
     with FunctionContainer(image, memory_mb) as container:
         direct = container.invoke({"query": QUERY, "texts": TEXTS}).json()
-        results = answer(container, "/v2/rerank", {"query": QUERY, "documents": TEXTS, "model": "any"})["results"]
+        results = answer(container, "/v2/rerank", {"query": QUERY, "documents": TEXTS})["results"]
     assert [(each["index"], each["score"]) for each in direct] == [(r["index"], r["relevance_score"]) for r in results]
     scores = {each["index"]: each["score"] for each in direct}
     for each in expected:

@@ -14,7 +14,7 @@ from runtime.http.sizes import fitting_vectors
 from runtime.service.limits import Limits
 from tests.runtime.conftest import make_handler, serving
 from tests.runtime.signatures import CREDENTIALS, REGION, SignatureAuthenticator
-from tests.snippets import CLIENTS, snippets
+from tests.snippets import CLIENTS, TASKS, snippets
 
 KEY = "the-key"
 LOCAL = "http://localhost:9000/"
@@ -60,7 +60,7 @@ def environment(lambda_url, monkeypatch) -> None:
 
 def blocks(document: str, language: str) -> list[str]:
     """The snippets, without those of clients that tests/clients runs in an environment apart."""
-    return [snippet.code for snippet in snippets(document, language) if snippet.section not in CLIENTS]
+    return [snippet.code for snippet in snippets(document, language) if snippet.section not in CLIENTS | TASKS]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/api.md"])

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from containers.tools import PROJECT
 from runtime.engine.heads import HEADS
 from runtime.http.messages import Request, Response
-from runtime.http.routes import BY_TASK, ROUTES
+from runtime.http.routes import BY_TASK, ROUTES, answerable
 from runtime.service.options import Usage
 from tests.runtime.conftest import make_handler, serving
 from tests.runtime.tei import DIFFERENCES, EXPECTED, VALIDATION, validate
@@ -79,6 +79,18 @@ class TestEmbed:
         validate(short)
         assert short.json()[0] == pytest.approx(full[:64] / np.linalg.norm(full[:64]), abs=1e-6)
         assert post(http, "/embed", inputs="First text", dimensions=384).json()[0] == full.tolist()
+
+    @pytest.mark.parametrize(("path", "field"), [("/embed", "inputs"), ("/v1/embeddings", "input")])
+    @pytest.mark.parametrize(("trained", "dimensions", "header"), [([], 64, "64"), ([], 384, None), ([64], 64, None)])
+    def test_a_header_warns_of_dimensions_that_the_model_does_not_name(
+        self, engine, path, field, trained, dimensions, header
+    ):
+        changed = copy.copy(engine)
+        changed.manifest = msgspec.structs.replace(engine.manifest, matryoshka_dimensions=trained)
+        with serving(make_handler(changed)) as url:
+            response = httpx.post(f"{url}{path}", json={field: "a", "dimensions": dimensions})
+        assert response.status_code == 200
+        assert response.headers.get("x-untrained-dimensions") == header
 
     def test_dimensions_without_normalize_are_only_cut_off(self, http):
         full = post(http, "/embed", inputs="First text", normalize=False).json()[0]
@@ -548,7 +560,8 @@ class TestService:
 
     def test_routes_without_a_key_are_those_of_tei(self):
         """Where ``tei.yaml`` has ``open``, less those of our known differences."""
-        ours = {f"{route.method} {path}": route.open for route in ROUTES for path in (route.path, *route.also)}
+        routes = ROUTES + answerable("embed")
+        ours = {f"{route.method} {path}": route.open for route in routes for path in (route.path, *route.also)}
         for operation, route in EXPECTED["routes"].items():
             for alias in [operation.split()[1], *route.get("aliases", [])] if route else []:
                 assert ours[f"{operation.split()[0]} {alias}"] == route.get("open", False), operation
