@@ -115,6 +115,7 @@ def test_ctrl_c_leaves_what_the_same_command_continues(job, tmp_path):
         (["run", "{}/in", "{}/out", "--model-dir", "{}/none"], "cannot be read"),
         (["run", "{}/in", "{}/out", "--detach"], "runs in this command"),
         (["status", "{}/out"], "no job has written there yet"),
+        (["errors", "{}/out"], "no job has written there yet"),
         (["cancel", "{}/out"], "Ctrl-C"),
         (["status", "arn:aws:s3:::bucket"], "name the job's output"),
         (["run", "s3://corpus/texts", "s3://vectors/first"], "export AWS_REGION="),

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -89,6 +90,7 @@ DeploymentName = Annotated[
     ),
 ]
 
+# Typer hands the arguments of `run` and `estimate`, which are the same, to the context, too.
 FIELDS = {name: name for name in ("input", "output", "id", "copy", "format", "prompt_name", "long_texts", "dimensions")}
 FIELDS |= {name: name for name in ("normalize", "precision", "limit", "concurrency")} | {"column": "text"}
 """Fields of a job (docs/bulk.md), by the arguments of `run` and `estimate`."""
@@ -222,6 +224,8 @@ def errors(job: Written, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
     """
     is_execution = job.startswith("arn:")
     place = Place(jobs.Execution(jobs.check_execution(job)).look().output if is_execution else job)
+    if place.last_run() is None:
+        raise CommandError(f"{place.url}: {jobs.NO_JOB}")
     rows = splits = 0
     for each in place.row_errors():
         rows += 1
@@ -308,7 +312,7 @@ def _progress(now: jobs.Snapshot) -> reports.Progress | None:
     todo, total = now.planned["todo"], now.splits["total"]
     share = now.splits["succeeded"] / total
     price = now.planned.get("usd_per_second")
-    until = now.stopped or _now(now)
+    until = now.stopped or datetime.now(UTC)
     return reports.Progress(
         rows=round(share * todo["rows"]),
         of_rows=todo["rows"],
@@ -319,10 +323,6 @@ def _progress(now: jobs.Snapshot) -> reports.Progress | None:
         expected_seconds=todo["seconds"] / min(now.planned["concurrency"], total),
         usd=price and share * todo["seconds"] * price,
     )
-
-
-def _now(now: jobs.Snapshot):
-    return type(now.started).now(now.started.tzinfo)
 
 
 def _conclude(now: jobs.Snapshot) -> None:
@@ -350,7 +350,7 @@ def _end(commit: dict, output: str, seconds: float) -> None:
 
 def _local_status(place: Place) -> None:
     if place.last_run() is None:
-        raise CommandError(f"{place.url}: no job has written there yet; `embeddings bulk run` starts one")
+        raise CommandError(f"{place.url}: {jobs.NO_JOB}")
     done, splits = place.progress()
     if done == splits and Path(place.url, "_SUCCESS").exists():
         print(reports.bill(json.loads(place.read("_SUCCESS")), f"embeddings bulk errors {place.url}"))

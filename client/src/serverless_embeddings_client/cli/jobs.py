@@ -16,6 +16,7 @@ DEPLOYMENT = "ServerlessEmbeddings"
 MENDABLE = ("JobError", "OutputError", "InputError")
 """Errors that the person who started the job mends, and for which nothing was embedded."""
 OVER = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+NO_JOB = "no job has written there yet; `embeddings bulk run` starts one"
 LISTED = 1000
 """Latest executions of a deployment in which that of an output is looked for."""
 
@@ -142,7 +143,7 @@ def find_execution(reference: str, deployment: str) -> str:
         if f"-{ending}-" in each["name"] and not (run and each["startDate"] < _time(run["started"])):
             return each["executionArn"]
     if run is None:
-        raise CommandError(f"{reference}: no job has written there yet; `embeddings bulk run` starts one")
+        raise CommandError(f"{reference}: {NO_JOB}")
     return run["owner"]
 
 

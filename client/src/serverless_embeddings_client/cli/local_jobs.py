@@ -1,9 +1,11 @@
 """Jobs on folders, by the project's own engine: processes of this machine instead of functions."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .errors import CommandError, ExitCode
 from .reports import Progress
@@ -31,11 +33,11 @@ def _modules(*names: str) -> list[ModuleType]:
         ) from None
 
 
-def _call(function, *arguments, **options):
-    """Call a function of the project, and turn its errors into those of a command."""
+def _call(function: Callable[[], Any]) -> Any:
+    """Call what asks the project for something, and turn its errors into those of a command."""
     errors, manifest = _modules("bulk.errors", "runtime.engine.manifest")
     try:
-        return function(*arguments, **options)
+        return function()
     except errors.Incomplete as error:
         raise CommandError(f"{error}; the same command again embeds what is missing", ExitCode.FAILED) from None
     except (errors.BulkError, manifest.ArtifactError) as error:
@@ -70,9 +72,7 @@ def run(job: dict, model_dir: Path | None) -> dict:
 
         display.show("planning")
         try:
-            commit = _call(
-                lambda: local.run_local(jobs.read_job(job), _check(model_dir), progress=show),
-            )
+            commit = _call(lambda: local.run_local(jobs.read_job(job), _check(model_dir), progress=show))
         except KeyboardInterrupt:
             raise CommandError("stopped; the same command again continues", ExitCode.STOPPED) from None
     return msgspec.to_builtins(commit)
