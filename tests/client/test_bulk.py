@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
+from botocore.exceptions import ClientError
 
 from bulk.commit import Commit
 from containers.tools import PROJECT
 from runtime.aws.startup import load
 from runtime.settings import Settings
 from serverless_embeddings_client.cli import reports
+from serverless_embeddings_client.cli.aws import explained
+from serverless_embeddings_client.cli.errors import CommandError
 from serverless_embeddings_client.cli.jobs import refusal
 from serverless_embeddings_client.cli.places import reason
 from tests.bulk.conftest import check_exactly_once, everyday_rows, write_jsonl
@@ -204,6 +207,20 @@ def test_a_refusal_says_what_to_do():
     said = refusal("OutputError", "s3://b/x/: is written now, by arn:e, since 2026")
     assert "`embeddings bulk status s3://b/x` shows it" in str(said)
     assert refusal("Sandbox.Timedout", "after 900 s").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "status"),
+    [
+        ("AccessDeniedException", "your AWS credentials may not stop it: why", 2),
+        ("NoSuchBucket", "cannot stop it: there is no such bucket", 2),
+        ("InternalError", "cannot stop it: InternalError: why", 1),
+    ],
+)
+def test_what_aws_refuses_is_said_in_a_sentence(code, said, status):
+    with pytest.raises(CommandError) as error, explained("stop it"):
+        raise ClientError({"Error": {"Code": code, "Message": "why"}}, "StopExecution")
+    assert (str(error.value), error.value.exit_code) == (said, status)
 
 
 def test_the_reason_of_a_failed_function_is_its_message():
