@@ -1,8 +1,8 @@
 """The steps as Lambda functions of a state machine: events in, the functions of this package, JSON out.
 
-``plan`` takes ``{"job": …, "execution": ARN}`` and returns :class:`bulk.plan.Planned`, the ``concurrency`` of the run, and ``results``,
-the key below which the engine may write what became of each split; with ``"estimate": true`` it writes nothing and returns
-:class:`bulk.plan.Estimate`. ``embed`` takes ``{"job": …, "split": …}``, with the job that ``plan`` returned, and returns
+``plan`` takes ``{"job": …, "execution": ARN}`` and returns :class:`bulk.plan.Planned`, the ``concurrency`` of the run,
+``usd_per_second``, and ``results``, the key below which the engine may write what became of each split; with ``"estimate": true`` it
+writes nothing and returns :class:`bulk.plan.Forecast` with the first two of these. ``embed`` takes ``{"job": …, "split": …}``, with the job that ``plan`` returned, and returns
 :class:`bulk.parts.Counts`. ``commit`` takes the ``job`` and the ``run`` that ``plan`` returned, and returns :class:`bulk.commit.Commit`.
 
 The settings are those of :mod:`runtime.settings`, ``EMBEDDINGS_BULK_USD_PER_SECOND``, the price of a second of ``embed``,
@@ -27,20 +27,20 @@ from .worker import embed_split
 
 
 def plan(event: dict, context) -> dict:
-    """Plan a run, or estimate its work."""
+    """Plan a run, or say what it would be."""
     job = read_job(event["job"])
+    most = int(os.environ.get(f"{PREFIX}BULK_CONCURRENCY", 1))
+    terms = {"concurrency": min(job.concurrency or most, most), "usd_per_second": _usd_per_second()}
+    split_seconds = float(os.environ.get(f"{PREFIX}BULK_SPLIT_SECONDS", _plan.SPLIT_SECONDS))
     if event.get("estimate"):
-        return msgspec.to_builtins(_plan.estimate(job, _service()))
+        return msgspec.to_builtins(_plan.forecast(job, _service(), _is_running, split_seconds)) | terms
     execution = event["execution"]
 
     def is_running(owner: str) -> bool:
         # A plan that is tried again belongs to the execution that tried it before.
         return owner != execution and _is_running(owner)
 
-    split_seconds = float(os.environ.get(f"{PREFIX}BULK_SPLIT_SECONDS", _plan.SPLIT_SECONDS))
-    planned = msgspec.to_builtins(_plan.plan(job, _service(), execution, is_running, split_seconds))
-    most = int(os.environ.get(f"{PREFIX}BULK_CONCURRENCY", 1))
-    planned["concurrency"] = min(job.concurrency or most, most)
+    planned = msgspec.to_builtins(_plan.plan(job, _service(), execution, is_running, split_seconds)) | terms
     planned["results"] = planned["manifest"]["key"].rpartition("/")[0]
     _log({"step": "plan", "execution": execution} | {name: planned[name] for name in ("run", "splits", "done", "todo")})
     return planned
@@ -56,11 +56,15 @@ def embed(event: dict, context) -> dict:
 
 def commit(event: dict, context) -> dict:
     """End a run."""
-    price = os.environ.get(f"{PREFIX}BULK_USD_PER_SECOND")
-    result = _commit.commit(read_job(event["job"]), event["run"], float(price) if price else None)
+    result = _commit.commit(read_job(event["job"]), event["run"], _usd_per_second())
     done = msgspec.to_builtins(result)
     _log({"step": "commit"} | {name: done[name] for name in ("run", "parts", "new", "total", "usd", "repeated_ids")})
     return done
+
+
+def _usd_per_second() -> float | None:
+    price = os.environ.get(f"{PREFIX}BULK_USD_PER_SECOND")
+    return float(price) if price else None
 
 
 @cache

@@ -23,7 +23,7 @@ from .errors import BulkError, Incomplete, JobError, OutputError
 from .job import S3, Job
 from .ledger import read_splits, run_key
 from .parts import Counts
-from .plan import Planned, plan
+from .plan import Forecast, Planned, forecast, plan
 from .split import Split
 from .storage import TEMPORARY, open_storage
 from .worker import embed_split
@@ -72,6 +72,11 @@ def run_local(
         if failures:
             raise Incomplete(f"{len(failures)} of {planned.splits} splits failed; the first: {failures[0]}")
         return commit(planned.job, planned.run)
+
+
+def forecast_local(job: Job, model_dir: Path) -> Forecast:
+    """What :func:`run_local` would have to do. Writes nothing, and raises the same errors."""
+    return forecast(job, _load(model_dir), split_seconds=SPLIT_SECONDS)
 
 
 def _load(model_dir: Path) -> Service:
@@ -210,6 +215,8 @@ def _work(connection: Connection, job: Job, model_dir: Path) -> None:
     """Embed the splits that come through ``connection``, and send how many rows are done, then the counts or the error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
     service = _load(model_dir)
+    # 280 MB that the first rare text would need: a machine without them is to fail now, not after hours.
+    _ = service.engine.reference_tokenizer
     # When the parent is dead, reading or writing raises, and the process ends.
     while True:
         try:

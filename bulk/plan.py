@@ -54,7 +54,18 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     sampled_rows: int
 
 
-class Planned(msgspec.Struct, frozen=True, kw_only=True):
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run would have to do."""
+
+    splits: int
+    """Splits to embed: those of earlier runs that have no part, and those of objects that are in none."""
+    done: int
+    """Splits of earlier runs whose parts exist."""
+    todo: Estimate
+    """The work in the splits to embed."""
+
+
+class Planned(Forecast, frozen=True, kw_only=True):
     """What a run has to do."""
 
     job: Job
@@ -63,12 +74,6 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """Number of this run of the job, from 1."""
     manifest: dict[str, str]
     """Place of the manifest, JSONL with one split a line: ``bucket`` and ``key``, or ``path``."""
-    splits: int
-    """Lines of the manifest."""
-    done: int
-    """Splits of earlier runs whose parts exist."""
-    todo: Estimate
-    """The work in the manifest's splits."""
 
 
 def plan(
@@ -112,11 +117,22 @@ def plan(
     )
 
 
-def estimate(job: Job, service: Service) -> Estimate:
-    """How much there is in the input, without writing anything. Raises :class:`bulk.errors.JobError`, as :func:`plan` does."""
+def forecast(
+    job: Job,
+    service: Service,
+    is_running: Callable[[str], bool] = lambda owner: False,
+    split_seconds: float = SPLIT_SECONDS,
+) -> Forecast:
+    """What :func:`plan` would plan, from a larger sample. Writes nothing, and raises what :func:`plan` would raise."""
     corpus = survey(job, service)
+    maker = _maker(corpus.job, service)
+    output = open_storage(corpus.job.output)
+    _check_free(output, maker, is_running)
+    kept, fresh, done = _compare(corpus, Ledger(output))
     rates = measure(corpus, service, **ESTIMATE_SAMPLE)
-    return _estimate(corpus, rates, list(_pieces(corpus, corpus.objects, rates, float("inf"))))
+    splits = [*kept, *_splits(corpus, fresh, rates, maker.id, split_seconds)]
+    todo = _estimate(corpus, rates, [piece for split in splits for piece in split.pieces])
+    return Forecast(splits=len(splits), done=done, todo=todo)
 
 
 def _maker(job: Job, service: Service) -> Maker:

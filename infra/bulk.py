@@ -124,7 +124,8 @@ class BulkEmbedding(Construct):
         self.plan.function.add_environment("EMBEDDINGS_BULK_CONCURRENCY", str(bulk.bulk_concurrency))
         self.plan.function.add_environment("EMBEDDINGS_BULK_SPLIT_SECONDS", str(bulk.bulk_split_seconds))
         price = COMPUTE[options.compute.architecture].on_demand * bulk.bulk_memory_mb / 1024
-        self.commit.function.add_environment("EMBEDDINGS_BULK_USD_PER_SECOND", f"{price:.12f}")
+        for step in (self.plan, self.commit):
+            step.function.add_environment("EMBEDDINGS_BULK_USD_PER_SECOND", f"{price:.12f}")
         for step in (self.plan, self.embed, self.commit):
             _let_use(step.role, bulk)
         role = iam.Role(
@@ -161,11 +162,24 @@ class BulkEmbedding(Construct):
         return bulk_row(self.state_machine, self.embed.metrics)
 
     def grant_start(self, grantee: iam.IGrantable) -> None:
-        """Let ``grantee`` estimate, start, watch and stop jobs. What a job reads and writes is up to the jobs' own roles."""
+        """Let ``grantee`` estimate, start, watch and stop jobs. What a job reads and writes is up to the jobs' own roles; to see an
+        output's errors, ``grantee`` has to be allowed to read it."""
         self.plan.alias.grant_invoke(grantee)
         self.state_machine.grant_start_execution(grantee)
         self.state_machine.grant_read(grantee)
-        self.state_machine.grant_execution(grantee, "states:StopExecution")
+        self.state_machine.grant_execution(grantee, "states:ListMapRuns", "states:StopExecution")
+        splits = Stack.of(self).format_arn(
+            service="states",
+            resource="mapRun",
+            resource_name=f"{self.state_machine.state_machine_name}/{LABEL}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        for action, resource in (
+            ("states:DescribeMapRun", splits),
+            ("lambda:GetFunctionConcurrency", self.embed.function.function_arn),
+            ("lambda:GetAccountSettings", "*"),
+        ):
+            iam.Grant.add_to_principal(grantee=grantee, actions=[action], resource_arns=[resource])
 
     def _step(self, name: str, description: str, reserved: int | str = UNRESERVED) -> ModelFunction:
         bulk = self._options.bulk

@@ -11,7 +11,7 @@ from bulk import plan as plan_module
 from bulk.commit import commit
 from bulk.errors import Incomplete, InputError, JobError, OutputError
 from bulk.ledger import Coverage
-from bulk.plan import SPLIT_BYTES, estimate, plan
+from bulk.plan import SPLIT_BYTES, forecast, plan
 from bulk.split import Piece, Split
 from bulk.worker import embed_split
 from runtime.service.service import Service
@@ -240,7 +240,9 @@ def test_a_limit_is_taken_once(corpus, tmp_path, service):
 
 
 def test_an_estimate_writes_nothing_and_is_near(corpus, tmp_path, service):
-    guess = estimate(make_job(tmp_path), service)
+    expected = forecast(make_job(tmp_path), service)
+    assert (expected.splits, expected.done) == (1, 0)
+    guess = expected.todo
     assert (guess.objects, guess.bytes) == (3, sum(path.stat().st_size for path in corpus.iterdir()))
     assert guess.sampled_rows >= 20
     assert not (tmp_path / "out").exists()

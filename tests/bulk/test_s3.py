@@ -170,7 +170,7 @@ def test_one_object_of_another_format(s3, bucket, tmp_path, name, small_splits):
 
 def test_an_estimate_writes_nothing(s3, bucket):
     guess = handlers.plan({"job": make_job(bucket), "estimate": True}, None)
-    assert guess["objects"] == 3
+    assert (guess["todo"]["objects"], guess["concurrency"], guess["usd_per_second"]) == (3, 1, 0.5)
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix="vectors")
 
 

@@ -5,6 +5,11 @@ After every job, each row of the corpus is in the output once, with the vector t
 
 import io
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from containers.tools import PROJECT
 from tests.bulk.conftest import everyday_rows
 from tests.e2e.conftest import Deployment
 
@@ -82,6 +88,20 @@ class Account:
             assert time.monotonic() < deadline, f"no object under {prefix}\n{self.stack.aws.recent_log()}"
             time.sleep(0.05)
 
+    def command(self, *arguments: str, **options: Any) -> subprocess.Popen:
+        """Start `embeddings bulk`."""
+        env = self.stack.aws.environment | {"PYTHONPATH": f"{PROJECT}/client/src", "EMBEDDINGS_DEPLOYMENT": STACK}
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        command = [sys.executable, "-m", "serverless_embeddings_client.cli", "bulk", *arguments]
+        return subprocess.Popen(command, env=env, text=True, **pipes)
+
+    def say(self, *arguments: str, status: int = 0) -> tuple[str, str]:
+        """Run `embeddings bulk`, which ends with ``status``, and return what it writes to stdout and stderr."""
+        process = self.command(*arguments)
+        output, errors = process.communicate(timeout=180)
+        assert process.returncode == status, output + errors
+        return output, errors
+
     def output(self, folder: str) -> list[dict]:
         bodies = [
             self.s3.get_object(Bucket="vectors", Key=key)["Body"].read() for key in self.keys(f"of/{folder}/data/")
@@ -132,8 +152,7 @@ def test_a_corpus_becomes_the_endpoint_s_vectors(account, check):
     assert done["parts"] == len(account.keys("of/plain/data/")) >= 3
     assert done["usd"] > 0
     check("plain", every_row())
-    places = [key for key in account.keys("of/plain/errors/")]
-    assert len(places) == 1
+    assert len(account.keys("of/plain/errors/")) == 1
     parameters = account.stack.aws.client("ssm")
     for name, output in (("state-machine", "BulkStateMachine"), ("plan-function", "BulkPlanFunction")):
         value = parameters.get_parameter(Name=f"/serverless-embeddings/{STACK}/bulk-{name}")["Parameter"]["Value"]
@@ -150,15 +169,82 @@ def test_a_corpus_becomes_the_endpoint_s_vectors(account, check):
     assert "AccessDenied" in account.refused(account.job("plain") | {"output": "s3://vectors/elsewhere"})
 
 
-def test_an_estimate_costs_no_job(account):
-    fill(account, "guess")
-    plan = account.stack.aws.client("lambda").invoke(
-        FunctionName=account.stack.outputs["BulkPlanFunction"],
-        Payload=json.dumps({"job": account.job("guess"), "estimate": True}),
-    )
-    guess = json.loads(plan["Payload"].read())
-    assert guess["objects"] == 3 and guess["seconds"] > 0
-    assert not account.keys("of/guess/")
+def places(folder: str) -> tuple[str, ...]:
+    """The arguments of a job in ``folder``."""
+    return f"s3://corpus/texts/{folder}", f"s3://vectors/of/{folder}", "--id", "id"
+
+
+def test_the_command_takes_a_corpus_from_a_question_to_a_bill(account, check):
+    fill(account, "asked")
+    account.put("asked", "d.jsonl", [], b'{broken\n{"id": "no-text"}\n')
+    output = places("asked")[1]
+    said, _ = account.say("estimate", *places("asked"))
+    assert "4 objects" in said and "2 splits" in said and "$0.0" in said
+    assert "add --yes" in account.say("run", *places("asked"), status=2)[1]
+    assert not account.keys("of/asked/")
+
+    person, terminal = pty.openpty()
+    process = account.command("run", *places("asked"), stdin=terminal)
+    os.write(person, b"y\n")
+    bill, progress = process.communicate(timeout=180)
+    os.close(person)
+    os.close(terminal)
+    assert process.returncode == 3, progress
+    assert "Start it?" in progress and "embedding: " in progress
+    assert "180" in bill and f"`embeddings bulk errors {output}` says why" in bill and "$0.0" in bill
+    check("asked", every_row())
+
+    assert bill.rpartition("cost")[2] in account.say("status", output, status=3)[0]
+    lines, summary = account.say("errors", output)
+    refused = [json.loads(line) for line in lines.splitlines()]
+    assert [each["source"] for each in refused] == ["d.jsonl"] * 2 and refused[1]["id"] == "no-text"
+    assert "2 rows" in summary
+
+    account.put("asked", "new.jsonl", rows(7, "new"))
+    bill, _ = account.say("run", *places("asked"), "--yes")
+    assert "splits are done and stay" in bill and "7, with earlier runs 187" in bill
+    check("asked", every_row() + rows(7, "new"))
+    assert "dimensions None (now 64)" in account.say("run", *places("asked"), "--dimensions", "64", status=2)[1]
+
+
+def test_the_command_leaves_a_job_alone_looks_at_it_and_stops_it(account, check):
+    fill(account, "left")
+    output = places("left")[1]
+    options = *places("left"), "--concurrency", "1", "--yes"
+    execution = account.say("run", *options, "--detach")[0].splitlines()[-1]
+    assert execution in account.say("status", output)[0]  # it plans, and has written nothing
+    account.wait_for("of/left/data/")
+    assert f"is written now, by {execution}" in account.say("run", *options, status=2)[1]
+    watching = account.command("status", output, "--watch")
+    while "embedding: " not in (line := watching.stderr.readline()):
+        assert line, "it has ended"
+    watching.send_signal(signal.SIGINT)
+    assert f"embeddings bulk cancel {output}" in watching.communicate(timeout=30)[1]
+    assert watching.returncode == 130
+    assert account.states.describe_execution(executionArn=execution)["status"] == "RUNNING"
+
+    account.say("cancel", output)
+    assert "was cancelled" in account.say("status", execution, status=1)[1]
+    assert "is over" in account.say("cancel", output, status=2)[1]
+    assert "180" in account.say("run", *options)[0]
+    check("left", every_row())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["s3://corpus/texts/none", "s3://vectors/of/none"], "there are no objects with rows"),
+        (["s3://no-such-bucket/texts", "s3://vectors/of/none"], "is the bucket's name right"),
+        (["s3://corpus/texts/plain", "s3://vectors/elsewhere"], "in the deployment's bulk_inputs or bulk_outputs?"),
+        (["s3://corpus/texts/plain", "s3://vectors/of/none", "--column", "txt"], "there is no column 'txt'"),
+        (["s3://corpus/texts/plain", "s3://vectors/of/none", "--deployment", "Other"], "no deployment Other"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence_before_anything_is_spent(account, arguments, message):
+    fill(account, "plain")
+    said = account.say("run", *arguments, "--yes", status=2)[1].splitlines()[-1]
+    assert said.startswith("error: ") and message in said and "An error occurred" not in said
+    assert "no job has written there" in account.say("status", "s3://vectors/of/none", status=2)[1]
 
 
 def test_deaths_before_and_after_every_write(account, check):
@@ -216,5 +302,8 @@ def test_an_object_changes_meanwhile(account, check):
     (results,) = (key for key in account.keys("of/changed/_runs/000001/") if key.endswith("FAILED_0.json"))
     failed = json.loads(account.s3.get_object(Bucket="vectors", Key=results)["Body"].read())
     assert all("changed since the plan" in each["Cause"] for each in failed)
+    lines, _ = account.say("errors", execution)
+    assert all("changed since the plan" in each["reason"] for each in map(json.loads, lines.splitlines())) and lines
+    assert "bulk errors s3://vectors/of/changed" in account.say("status", execution, status=1)[1]
     assert account.run(account.job("changed"))["total"]["rows"] == 240
     check("changed", every_row() + rows(60, "other"))

@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=EXIT_CODES)(embed.embed)
-app.add_typer(bulk.app, name="bulk")
+app.add_typer(bulk.app, name="bulk", epilog=EXIT_CODES)
 
 
 def main() -> None:
