@@ -39,7 +39,7 @@ PIP_INSTALL = set -o pipefail; $(BIN)/pip install --progress-bar off -r $< | \
 	awk '/^(Collecting|Processing) / { sub(".*/", "", $$2); sub("[][<>=!~;].*|-[0-9].*", "", $$2); printf "%s ", $$2; fflush() } END { print "" }'
 
 # Two sets of packages: those of the export and the deployment, and those that the tests add.
-.venv/installed: requirements.txt runtime/requirements.txt bulk/requirements.txt constraints.txt | .venv/created
+.venv/installed: requirements.txt runtime/requirements.txt bulk/requirements.txt constraints.txt client/pyproject.toml | .venv/created
 	@echo "· installing requirements.txt (about a minute; torch is the largest part) …"
 	@$(PIP_INSTALL)
 	@touch $@
@@ -52,7 +52,7 @@ PIP_INSTALL = set -o pipefail; $(BIN)/pip install --progress-bar off -r $< | \
 .PHONY: constraints
 constraints: .venv/installed-tests ## Write constraints.txt from the installed versions, after a change of a requirements file
 	@set -o pipefail; { echo '# Exact versions of all that requirements.txt and tests/requirements.txt install; written by `make constraints`.' && \
-		$(BIN)/pip freeze --exclude pip | sed 's/+cpu$$//'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
+		$(BIN)/pip freeze --exclude pip --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
 
 .PHONY: lock
 lock: .venv/installed-tests ## Write runtime/requirements.lock and bulk/requirements.lock, with hashes, from the .txt beside them

@@ -30,6 +30,12 @@ QUERIES = {
 ANSWERS = {"es": "de", "it": "en", "ru": "fr", "en": "ja", "zh": "ar"}
 """The language of the passage that answers each query."""
 
+NEXT = """
+Next: `make serve` keeps the endpoint running. In another terminal, this embeds a file, here the lines of README.md:
+
+  .venv/bin/embeddings embed README.md --format txt --prompt-name passage -o build/vectors.parquet --url http://localhost:9000
+"""
+
 
 def main() -> int:
     """Run the demo. Returns exit status 0 if every query is nearest to the passage that answers it, else 1."""
@@ -41,7 +47,9 @@ def main() -> int:
     if arguments.url:
         return show(arguments.url)
     with serving(arguments.model_dir) as url:
-        return show(url)
+        status = show(url)
+    print(NEXT)
+    return status
 
 
 def show(url: str) -> int:

@@ -30,7 +30,12 @@ def make(tmp_path):
         (tmp_path / ".venv").mkdir(exist_ok=True)
         (tmp_path / ".venv" / name).touch()
     folders = ("runtime", "bulk", "tests")
-    for name in ("requirements.txt", "constraints.txt", *(f"{folder}/requirements.txt" for folder in folders)):
+    for name in (
+        "requirements.txt",
+        "constraints.txt",
+        "client/pyproject.toml",
+        *(f"{folder}/requirements.txt" for folder in folders),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("unchanged\n")
         os.utime(tmp_path / name, (0, 0))

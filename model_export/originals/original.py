@@ -10,10 +10,9 @@ import numpy as np
 
 from ..checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, read_json
 from ..describe import Description
-from ..errors import CheckpointError, UnsupportedModelError
-from ..export import check_architecture, silence_libraries
+from ..errors import CheckpointError
+from ..progress import track
 from ..samples import Sample
-from ..weights import tensor_names
 
 if TYPE_CHECKING:
     import torch
@@ -38,25 +37,6 @@ class Original(Protocol):
     def export(self, folder: Path) -> tuple[Path, Path | None]:
         """Write the body, from token ids to ``token_vectors``, and the head behind it, if there is one, as ONNX in fp32."""
         ...
-
-
-def check_files(checkpoint: Checkpoint, description: Description) -> set[str]:
-    """Check that the files of ``checkpoint`` can be read and its architecture exported. Returns the names of its weights.
-
-    Raises:
-        CheckpointError, UnsupportedModelError: otherwise.
-    """
-    silence_libraries()
-    from transformers import AutoConfig
-
-    folder = checkpoint.folder / description.body
-    names = tensor_names(folder)
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # transformers raises whatever its parts raise
-        raise UnsupportedModelError(f"{folder / CONFIG_FILE}: transformers cannot read it ({error})") from error
-    check_architecture(checkpoint.id, config.model_type)
-    return names
 
 
 def load(kind: Callable, folder: Path, **options: Any):
@@ -122,7 +102,7 @@ def compute(
         CheckpointError: its class fails, as when its tokenizer gives what it does not take.
     """
     try:
-        return [original.results([each.text], prompts.get(each.prompt_name, ""))[0] for each in samples]
+        return [original.results([each.text], prompts.get(each.prompt_name, ""))[0] for each in track(samples, "texts")]
     except Exception as error:  # transformers and torch raise whatever their parts raise
         raise CheckpointError(f"{checkpoint.folder}: sentence-transformers cannot compute with it ({error})") from error
 

@@ -9,7 +9,7 @@ from ..describe import Description
 from ..errors import UnsupportedModelError
 from ..export import export_body, export_head
 from ..weights import check_weights
-from .original import Texts, check_files, head_of, load
+from .original import Texts, head_of, load
 
 
 class Scorer:
@@ -18,7 +18,6 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers import CrossEncoder
 
-        names = check_files(checkpoint, description)
         self._encoder = load(CrossEncoder, checkpoint.folder, max_length=description.max_tokens)
         if self._encoder.default_prompt_name:
             raise UnsupportedModelError(
@@ -27,7 +26,7 @@ class Scorer:
         self._model = self._encoder.model
         self._hidden = description.hidden
         self.config = self._model.config.to_dict()
-        check_weights(self._model, names, checkpoint.folder / description.body, needs_pooler=True)
+        check_weights(self._model, checkpoint, description)
 
     def results(self, texts: Texts, prompt: str = "") -> np.ndarray:
         """Logits: float32 [texts, labels]."""

@@ -10,7 +10,7 @@ from ..checkpoint import Checkpoint
 from ..describe import Description
 from ..export import export_body, export_head
 from ..weights import check_weights
-from .original import check_files, check_prompts, head_of, load
+from .original import check_prompts, head_of, load
 
 if TYPE_CHECKING:
     import torch
@@ -25,14 +25,13 @@ class SparseEmbedder:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers import SparseEncoder
 
-        names = check_files(checkpoint, description)
         self._encoder = load(SparseEncoder, checkpoint.folder)
         check_prompts(self._encoder, description, checkpoint)
         self._encoder.max_seq_length = description.max_tokens
         self._model = self._encoder[0].auto_model
         self._hidden = description.hidden
         self.config = self._model.config.to_dict()
-        check_weights(self._model, names, checkpoint.folder / description.body)
+        check_weights(self._model, checkpoint, description)
 
     def results(self, texts: Sequence[str], prompt: str = "") -> np.ndarray:
         """Weights: float32 [texts, vocabulary]."""

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST_FILE = "manifest.json"
 PAIR_TASKS = ("classify", "rerank")
 """Tasks whose models read pairs of texts, and score them."""
 GOLDEN_FILE = "golden.json"
+MARGIN_PERCENT = 10
+"""Added to measured peaks of memory, for differences between machines, and for Lambda's runtime client, which was not measured."""
 
 
 class ArtifactError(Exception):
@@ -50,6 +52,8 @@ class Differences(Struct):
     """Ids that kitoken may return where ``tokenizers`` does not."""
     pairs: list[tuple[int, int]]
     """Neighbouring ids with the same meaning."""
+    spaces: int | None = None
+    """The most white-space characters in a row that kitoken may be given; None for any number."""
 
 
 class PairInfo(Struct):
@@ -137,6 +141,13 @@ class Memory(Struct):
     """Embedding a text of ``max_tokens`` tokens."""
     worst_text_mb: int
     """Tokenizing the allowed text that needs most memory."""
+    another_text_mb: int
+    """What is added by each further text of ``max_tokens`` tokens that is embedded at the same time."""
+
+    def texts_at_a_time(self, cpus: int, memory_mb: float) -> int:
+        """How many texts of ``max_tokens`` tokens to embed at a time with ``cpus`` CPUs in ``memory_mb`` MiB: at least 1."""
+        free = memory_mb * 100 / (100 + MARGIN_PERCENT) - max(self.longest_text_mb, self.worst_text_mb)
+        return int(min(cpus, max(1, 1 + free / self.another_text_mb)))
 
 
 class FileInfo(Struct):

@@ -116,7 +116,12 @@ def audit(tmp_path):
     """Runs `make audit` on a requirement, with an advisory service, and an npm that finds nothing."""
     (tmp_path / ".venv").mkdir()
     folders = ("runtime", "bulk", "tests")
-    for name in ("requirements.txt", "constraints.txt", *(f"{folder}/requirements.txt" for folder in folders)):
+    for name in (
+        "requirements.txt",
+        "constraints.txt",
+        "client/pyproject.toml",
+        *(f"{folder}/requirements.txt" for folder in folders),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     for name in ("created", "installed", "installed-tests"):
