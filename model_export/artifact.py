@@ -111,8 +111,8 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
-    check_resources(checkpoints.count_parameters(checkpoint.folder), folder)
     check_original(checkpoint, description)
+    check_resources(checkpoints.count_parameters(checkpoint.folder), folder)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
         tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)
