@@ -170,7 +170,7 @@ class TestResume:
         time.sleep(1)  # the server may still be at a request of the killed run
         log.clear()
         assert run(*self.OPTIONS, "--url", url, small_parts=True)[0] == 0
-        assert sum(counts_of(log)) == left + 1  # and the text that is tried first
+        assert sum(counts_of(log)) == left + 2  # and the text that is tried before and after
         table = polars.read_parquet(tmp_path / "out.parquet")
         assert table["id"].to_list() == [row["key"] for row in ROWS]
         assert np.array_equal(np.stack(table["vector"].to_numpy()), one_by_one(TEXTS))
@@ -196,7 +196,7 @@ class TestResume:
     def test_another_model_or_other_settings_are_refused(self, run, engine, url):
         with serving(make_handler(engine, default_prompt="query")) as other:
             code, _, err = run(*self.OPTIONS, "--url", other, small_parts=True)
-        assert code == ExitCode.USAGE and "vector of a probe was" in err
+        assert code == ExitCode.USAGE and "vector of a test text was" in err
 
     @pytest.mark.usefixtures("stopped")
     def test_rows_that_changed_meanwhile_are_embedded_anew(self, run, tmp_path, url, one_by_one):

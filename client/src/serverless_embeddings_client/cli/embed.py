@@ -197,8 +197,14 @@ class _Run:
         paths: list[Path] = []
         try:
             with closing(connect()) as client:
-                parts.begin(self._job(client))
+                job = self._job(client)
+                parts.begin(job)
                 self._embed_parts(parts, client, total, done, paths)
+                if self._job(client) != job:
+                    raise CommandError(
+                        f"the endpoint's model or settings changed during the run; remove {parts.folder} and start again",
+                        ExitCode.FAILED,
+                    )
             if not paths:
                 parts.remove()
                 raise CommandError("there are no rows in the input")
@@ -304,4 +310,4 @@ class _Run:
         probe, info = self._probe(client), client.info()
         long_texts = self._options["long_texts"] or info["long_texts"]
         model = {"model": info["model_id"], "revision": info["model_sha"]}
-        return model | self._options | {"long_texts": long_texts, "vector of a probe": probe}
+        return model | self._options | {"long_texts": long_texts, "vector of a test text": probe}

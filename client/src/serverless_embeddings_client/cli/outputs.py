@@ -42,8 +42,11 @@ class Parts:
             _write(self._job, json.dumps(job).encode())
             return
         if before != job:
-            names = (f"{name} was {before.get(name)!r}, now {job.get(name)!r}" for name in job)
-            changed = "; ".join(text for name, text in zip(job, names, strict=True) if before.get(name) != job[name])
+            changed = "; ".join(
+                f"{name} was {before.get(name)!r}, now {value!r}"
+                for name, value in job.items()
+                if before.get(name) != value
+            )
             raise CommandError(
                 f"{self.folder} holds vectors that were made otherwise ({changed}); remove it to begin anew, or name another output"
             )
