@@ -10,8 +10,6 @@ from pathlib import Path
 
 from configuration.groups import EMBEDDED, ModelSettings
 from model_export import artifact, checkpoint
-from model_export.describe import describe
-from model_export.originals import load_original
 
 
 def main(folder: Path, precisions: list[str]) -> dict:
@@ -28,13 +26,12 @@ def main(folder: Path, precisions: list[str]) -> dict:
 def _export(source: checkpoint.Checkpoint, fp32: Path, int8: Path) -> None:
     """Make Optimum's export, and a copy after onnxruntime's dynamic quantization with its defaults."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
-    from transformers import AutoTokenizer
+    from optimum.exporters.onnx import main_export
 
-    fp32.mkdir(parents=True, exist_ok=True)
-    int8.mkdir(exist_ok=True)
-    load_original(source, describe(source, None, None)).export(fp32)
+    int8.mkdir(parents=True, exist_ok=True)
+    task = {"task": "feature-extraction", "library_name": "transformers"}
+    main_export(str(source.folder), fp32, **task, do_validation=False, trust_remote_code=False)
     shutil.copy(fp32 / "config.json", int8)
-    AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False).save_pretrained(fp32)
     unfinished = int8 / "unfinished.onnx"
     quantize_dynamic(fp32 / "model.onnx", unfinished, weight_type=QuantType.QInt8)
     unfinished.rename(int8 / "model.onnx")

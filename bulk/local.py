@@ -15,7 +15,7 @@ from time import perf_counter
 
 import msgspec
 
-from runtime.engine.engine import Engine
+from runtime.engine.engine import Engine, count_cpus
 from runtime.service.service import Service
 
 from .commit import Commit, commit
@@ -67,7 +67,7 @@ def run_local(
         raise JobError("the local engine reads and writes folders; S3 needs the state machine of a deployment")
     with _locked(Path(job.output)):
         planned = plan(job, _load(model_dir), f"process {os.getpid()}", split_seconds=SPLIT_SECONDS)
-        with _Workers(planned, model_dir, workers or job.concurrency or cpus(), progress) as running:
+        with _Workers(planned, model_dir, workers or job.concurrency or count_cpus(), progress) as running:
             failures = running.embed()
         if failures:
             raise Incomplete(f"{len(failures)} of {planned.splits} splits failed; the first: {failures[0]}")
@@ -81,10 +81,6 @@ def forecast_local(job: Job, model_dir: Path) -> Forecast:
 
 def _load(model_dir: Path) -> Service:
     return Service(Engine.load(model_dir, threads=1))
-
-
-def cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

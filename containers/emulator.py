@@ -115,7 +115,9 @@ class FunctionContainer:
         publish = "--publish=127.0.0.1::8080"
         podman.run("run", "--detach", "--name", self._name, mount, publish, *self._options, *variables, self._image)
         address = podman.run("port", self._name, "8080/tcp").strip()
-        self._url = f"http://{address}/2015-03-31/functions/function/invocations"
+        self.api = f"http://{address}"
+        """The address in place of Lambda's API, for a function that is called `function`."""
+        self._url = f"{self.api}/2015-03-31/functions/function/invocations"
         wait_until(lambda: self._accepts() or not self.state()["Running"], f"{self._image} listens")
         return self
 
@@ -124,7 +126,7 @@ class FunctionContainer:
 
     def _accepts(self) -> bool:
         try:
-            urllib.request.urlopen(self._url.split("/2015")[0], timeout=1).close()
+            urllib.request.urlopen(self.api, timeout=1).close()
         except urllib.error.HTTPError:
             return True
         except OSError:

@@ -4,10 +4,7 @@ from math import ceil
 
 from configuration.errors import ConfigurationError
 from configuration.groups import LARGEST_MEMORY_MB
-from runtime.engine.manifest import ArtifactError, Manifest
-
-MARGIN_PERCENT = 10
-"""Added to the measured peak, for differences between machines, and for Lambda's runtime client, which was not measured."""
+from runtime.engine.manifest import MARGIN_PERCENT, ArtifactError, Manifest
 
 
 def needed_memory_mb(manifest: Manifest) -> int:

@@ -1,6 +1,7 @@
 """The artifact: a folder named by a hash of its inputs, which is complete whenever it exists."""
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from configuration import PROJECT
 from configuration.groups import ModelSettings
+from runtime.engine.manifest import FORMAT
 
 from . import checkpoint as checkpoints
 from .errors import ArtifactMissingError, ExportError
@@ -39,7 +41,8 @@ TOOLS = (
 
 
 def key(settings: ModelSettings) -> str:
-    """The name of the artifact for ``settings``: a hash of them, of the checkpoint, of the tools and of :data:`RECIPE`.
+    """The name of the artifact for ``settings``: a hash of them, of the checkpoint, of the tools, of :data:`RECIPE` and of the
+    manifest's format.
 
     Raises:
         CheckpointError: the local folder holds no checkpoint.
@@ -47,7 +50,7 @@ def key(settings: ModelSettings) -> str:
     digest = hashlib.sha256(settings.model_dump_json().encode())
     digest.update(checkpoints.fingerprint(settings).encode())
     digest.update(json.dumps({tool: version(tool) for tool in TOOLS}).encode())
-    digest.update(str(RECIPE).encode())
+    digest.update(f"{RECIPE} {FORMAT}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -91,22 +94,25 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     import msgspec
 
     from runtime.engine.engine import Engine
-    from runtime.engine.manifest import FORMAT, GOLDEN_FILE, PAIR_TASKS, Manifest, ModelInfo
+    from runtime.engine.manifest import GOLDEN_FILE, PAIR_TASKS, Manifest, ModelInfo
     from runtime.engine.tokenizer import Tokenizer
 
     from .describe import describe
     from .graph.build import build_graph
     from .memory import measure_memory
-    from .originals import compute, load_original
+    from .originals import check_original, compute, load_original
     from .precision import find_precision
+    from .resources import check_resources
+    from .samples import choose_samples
     from .texts import CALIBRATION_TEXTS
     from .tokenizer import export_tokenizer
-    from .verify import describe_fidelity, golden_results, measure_fidelity, texts_of
+    from .verify import describe_fidelity, golden_results, measure_fidelity
 
     precision = find_precision(settings.precision)
     checkpoint = checkpoints.fetch(settings)
     description = describe(checkpoint, settings.max_tokens, settings.prompts)
-    _check_disk(checkpoint.folder, folder)
+    check_resources(checkpoints.count_parameters(checkpoint.folder), folder)
+    check_original(checkpoint, description)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
         tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)
@@ -114,15 +120,19 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
             tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        expected, config = compute(original, texts_of(description.task), checkpoint), original.config
-        with step("exporting it to ONNX with Optimum"):
+        texts = Tokenizer(folder, tokenizer)
+        samples = choose_samples(description.task, texts.reference, description.prompts)
+        with step("computing what it is compared with"):
+            expected, config = compute(original, samples, description.prompts, checkpoint), original.config
+        with step("exporting it to ONNX"):
             body, head = original.export(Path(scratch))
-        del original  # its weights take as much memory as the graphs
+        del original
+        gc.collect()  # modules of torch refer to each other, and their weights take memory
         with step(f"building the {precision.name} graph"):
-            texts = Tokenizer(folder, tokenizer)
             calibration = [texts.with_special_tokens(texts.encode(text)) for text in CALIBRATION_TEXTS]
             pairs = description.task in PAIR_TASKS
             graph = build_graph(body, folder, precision, config, calibration, head, pairs)
+    hidden = expected[0].shape[1] if description.task == "multi_vector" else description.hidden
     manifest = Manifest(
         format=FORMAT,
         key=name,
@@ -136,10 +146,10 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
         ),
         precision=precision.name,
         task=description.task,
-        dimensions=description.dimensions,
+        dimensions=hidden if description.task == "multi_vector" else description.dimensions,
         matryoshka_dimensions=description.matryoshka_dimensions,
         similarity=description.similarity,
-        hidden=expected[0].shape[1] if description.task == "multi_vector" else description.hidden,
+        hidden=hidden,
         max_tokens=description.max_tokens,
         pooling=description.pooling,
         labels=description.labels,
@@ -156,7 +166,7 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     )
     with step("comparing it with the fp32 model"):
         engine = Engine(folder, manifest)
-        fidelity = measure_fidelity(expected, engine, precision)
+        fidelity = measure_fidelity(expected, samples, engine, precision)
     say(f"  {describe_fidelity(fidelity)}")
     (folder / GOLDEN_FILE).write_bytes(msgspec.json.encode(golden_results(engine)))
     files = {path.name: _file_info(path) for path in sorted(folder.iterdir())}
@@ -164,7 +174,9 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     _write_manifest(folder, manifest)
     with step("measuring its memory"):
         memory = measure_memory(folder)
-    say(f"  longest text {memory.longest_text_mb} MiB, worst text {memory.worst_text_mb} MiB")
+    say(
+        f"  longest text {memory.longest_text_mb} MiB, another beside it {memory.another_text_mb} MiB, worst text {memory.worst_text_mb} MiB"
+    )
     _write_manifest(folder, msgspec.structs.replace(manifest, memory=memory))
 
 
@@ -188,20 +200,6 @@ def _copy_notices(checkpoint: Path, folder: Path) -> None:
         for path in checkpoint.glob(pattern):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
-
-
-def _check_disk(checkpoint: Path, folder: Path) -> None:
-    """Check the space on the disk before the work starts: Optimum's export and the two graphs each write the weights once more.
-
-    Raises:
-        ExportError: it is not enough.
-    """
-    needed = 3 * sum(path.stat().st_size for path in checkpoint.glob("*") if path.suffix in (".safetensors", ".bin"))
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ExportError(
-            f"the export needs {needed / 1e9:.1f} GB on the disk of {folder.parent}, which has {free / 1e9:.1f} GB free"
-        )
 
 
 def point_latest_at(folder: Path) -> None:

@@ -73,6 +73,8 @@ class _SentenceConfig(msgspec.Struct):
 
     prompts: dict[str, str] | None = None
     default_prompt_name: str | None = None
+    query_prefix: str | None = None
+    document_prefix: str | None = None
     similarity_fn_name: str | None = None
     truncate_dim: Size | None = None
 
@@ -103,6 +105,8 @@ class Description:
     normalize: bool
     max_tokens: int
     prompts: dict[str, str]
+    own_prompts: dict[str, str]
+    """Those that the checkpoint itself names."""
     default_prompt: str | None
     labels: list[str]
     activation: str
@@ -140,7 +144,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
         say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
     own = read_json(folder, "config_sentence_transformers.json", _SentenceConfig, _SentenceConfig())
     if prompts is None:
-        prompts = own.prompts or _card_prompts(checkpoint.id)
+        prompts = own.prompts or (_markers(own) if task == "multi_vector" else _card_prompts(checkpoint.id))
     default_prompt = own.default_prompt_name
     if default_prompt is not None and default_prompt not in prompts:
         raise CheckpointError(f"{folder}: its default prompt {default_prompt!r} is none of {sorted(prompts)}")
@@ -173,6 +177,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
         normalize=modules is not None and modules.normalize,
         max_tokens=_length(body, config, tokenizer, max_tokens, static),
         prompts=prompts,
+        own_prompts=own.prompts or {},
         default_prompt=default_prompt,
         labels=labels if task == "classify" else [],
         activation=_activation(task, config),
@@ -284,6 +289,13 @@ def _static_length(folder: Path) -> int:
 
     truncation = read_json(folder, "tokenizer.json", Tokenizer).truncation
     return min(truncation.max_length, NO_LENGTH) if truncation else NO_LENGTH
+
+
+def _markers(own: _SentenceConfig) -> dict[str, str]:
+    """The tokens that pylate puts before the text of a query and of a document, which its tokenizer also knows as texts
+    (https://github.com/lightonai/pylate, ``pylate/models/colbert.py``)."""
+    prefixes = {"query": own.query_prefix, "document": own.document_prefix}
+    return {name: prefix for name, prefix in prefixes.items() if prefix}
 
 
 def _card_prompts(model_id: str) -> dict[str, str]:

@@ -72,6 +72,11 @@ WORDS = r"'(?:[sdmt]|ll|ve|re)|\s?\p{L}+|\s?\p{N}+|\s?[^\s\p{L}\p{N}]+"
 CORRECT_WORDS = rf"[^\S ]?{WORDS}"
 """How kitoken finds the words of byte-level BPE."""
 
+SPACE_AHEAD = r"|\s+(?!\S)|\s+"
+"""How the expressions for words of Llama 3, Qwen and their kin end: white space but for its last character before a word."""
+LONGEST_SPACE = 1000
+"""White-space characters in a row that kitoken is given where its expression ends so; its stack holds more than 100,000."""
+
 
 class IncompatibleError(Exception):
     """kitoken's ids differ from those of ``tokenizers`` for texts that cannot be listed. The message completes "kitoken …"."""
@@ -89,21 +94,20 @@ def find_differences(definition: dict, reference, kitoken) -> Differences:
         IncompatibleError: they differ for texts that cannot be listed.
     """
     model, kinds = definition["model"], set(_types(definition))
-    check_expressions(kitoken)
+    looks_ahead = check_expressions(kitoken)
     tokens, pairs = [], []
     if model["type"] == "Unigram":
         check_unigram(model["vocab"])
         add_special_pieces(kitoken, model["vocab"])
         tokens, pairs = ambiguous_segmentations(model["vocab"])
     elif model["type"] == "BPE":
-        correct_words(kitoken)
-        tokens = misleading_merges(
-            model, {token["content"] for token in definition["added_tokens"]}, "ByteLevel" in kinds
-        )
+        added = {token["content"] for token in definition["added_tokens"]}
+        tokens = misleading_merges(model, added, joins_spaces=correct_words(kitoken))
     return Differences(
         characters=differing_characters(reference, kitoken, composing=bool(kinds & COMPOSING)),
         tokens=tokens,
         pairs=pairs,
+        spaces=LONGEST_SPACE if looks_ahead else None,
     )
 
 
@@ -120,21 +124,28 @@ def _types(part: object) -> Iterator[str]:
             yield from _types(value)
 
 
-def check_expressions(kitoken) -> None:
-    """Check that kitoken matches all its regular expressions without going back.
+def check_expressions(kitoken) -> bool:
+    """Check that kitoken matches its regular expressions without going back, but for white space; returns whether it does there.
 
-    One that looks around, such as Llama 3's, overflows a stack in a million spaces, and that ends the process.
+    Each repetition that may have to be taken back costs a part of kitoken's stack, and its overflow is a panic, no exception. The
+    expressions of Llama 3 and Qwen look ahead behind white space only, so runs longer than :data:`LONGEST_SPACE` are left to
+    ``tokenizers``.
 
     Raises:
-        IncompatibleError: an expression looks around.
+        IncompatibleError: an expression looks around elsewhere.
     """
-    config = kitoken.config()
+    config, looks_ahead = kitoken.config(), False
     for part in config["split"] + config["normalization"]:
-        found = re.search(r"\(\?(?:[=!>]|<[=!])|\\[1-9]", repr(part.get("Pattern") or part.get("Replace") or ""))
+        pattern = (part.get("Pattern") or part.get("Replace") or {}).get("pattern", {})
+        expression = pattern.get("Regex", "")
+        words = expression.removesuffix(SPACE_AHEAD)
+        looks_ahead |= words != expression
+        found = re.search(r"\(\?(?:[=!>]|<[=!])|\\[1-9]", words)
         if found:
             raise IncompatibleError(
                 f"would crash on a long text: this tokenizer's regular expressions use {found[0]!r}"
             )
+    return looks_ahead
 
 
 def check_unigram(vocabulary: list[tuple[str, float]]) -> None:
@@ -198,22 +209,25 @@ def _halves(pieces: Iterable[str]) -> Iterator[tuple[str, str, str]]:
             yield piece, piece[:cut], piece[cut:]
 
 
-def correct_words(kitoken) -> None:
-    """Correct kitoken's expression for GPT-2's words, which does not see the contraction in a line that begins with ``'s``."""
-    config = kitoken.config()
+def correct_words(kitoken) -> bool:
+    """Correct kitoken's expression for GPT-2's words, which does not see the contraction in a line that begins with ``'s``; returns
+    whether it splits texts by that expression."""
+    config, found = kitoken.config(), False
     for split in config["split"]:
         pattern = split.get("Pattern", {}).get("pattern", {})
         if pattern.get("Regex") == WORDS:
-            pattern["Regex"] = CORRECT_WORDS
+            pattern["Regex"], found = CORRECT_WORDS, True
             kitoken.set_config(config)
+    return found
 
 
-def misleading_merges(model: dict, added: set[str], byte_level: bool) -> list[int]:
+def misleading_merges(model: dict, added: set[str], *, joins_spaces: bool) -> list[int]:
     """Tokens of a BPE vocabulary that kitoken may make where ``tokenizers`` does not.
 
     Args:
         added: added tokens, which are no results of merges.
-        byte_level: characters stand for bytes, and words are split by GPT-2's expression.
+        joins_spaces: characters stand for bytes, and kitoken joins any white space to the word behind it, as its form of GPT-2's
+            expression does.
 
     Raises:
         IncompatibleError: the model marks parts of words, or merges at random.
@@ -232,7 +246,7 @@ def misleading_merges(model: dict, added: set[str], byte_level: bool) -> list[in
         by_result.setdefault(token, len(ranks) + id)
     if model.get("byte_fallback"):
         vocabulary = {token: id for token, id in vocabulary.items() if not re.fullmatch("<0x[0-9A-F]{2}>", token)}
-    crossing = _crossing_tokens(vocabulary) if byte_level else set()
+    crossing = _crossing_tokens(vocabulary) if joins_spaces else set()
     return sorted(
         id for token, id in vocabulary.items() if token in crossing or not _is_made_by_merges(token, ranks, by_result)
     )

@@ -11,9 +11,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx
+
 from .errors import UnsupportedModelError
 from .graph.encoder_writer import OUTPUT
 from .graph.head import rename_value
+from .graph.model import Model, save_model
 
 if TYPE_CHECKING:
     import torch
@@ -40,34 +44,81 @@ def check_architecture(name: str, model_type: str) -> None:
 
 
 def export_body(model: "PreTrainedModel", folder: Path) -> Path:
-    """Export ``model`` with Optimum into ``folder``; returns the path of the ONNX file.
+    """Export ``model`` by Optimum's configuration of its architecture into ``folder``; returns the path of the ONNX file.
+
+    torch writes the graph alone, and the weights are copied from ``model`` to the disk one after the other: with them, torch and
+    Optimum would take four times their size in memory.
 
     Raises:
-        UnsupportedModelError: Optimum cannot export it.
+        UnsupportedModelError: Optimum or torch cannot export it.
     """
-    from optimum.exporters.onnx import onnx_export_from_model
-    from optimum.exporters.onnx.model_configs import T5EncoderOnnxConfig
-
-    own = None
-    if type(model).__name__.endswith("EncoderModel"):  # half of T5 or its kin, of which Optimum expects both
-        own = {"model": T5EncoderOnnxConfig(model.config, task="feature-extraction")}
     try:
-        onnx_export_from_model(
-            model,
-            folder,
-            task="feature-extraction",
-            library_name="transformers",
-            do_validation=False,
-            device="cpu",
-            custom_onnx_configs=own,
-        )
+        _trace(model, folder / "graph.onnx")
     except OSError:
         raise
     except Exception as error:  # Optimum and torch raise whatever their parts raise
         raise UnsupportedModelError(f"{type(model).__name__}: Optimum cannot export it ({error})") from error
-    file = folder / "model.onnx"
-    _rename_output(file, OUTPUT)
-    return file
+    proto = onnx.load(folder / "graph.onnx")
+    weights = {name: value.numpy(force=True) for name, value in model.state_dict().items()}
+    body = _with_weights(proto, weights)
+    rename_value(body.graph, body.graph.output[0].name, OUTPUT)
+    return save_model(body, folder)
+
+
+def _trace(model: "PreTrainedModel", file: Path) -> None:
+    """Write the graph of ``model`` as ``file``: its weights are inputs, named as in its ``state_dict``."""
+    import torch
+    from optimum.exporters.onnx.model_configs import T5EncoderOnnxConfig
+    from optimum.exporters.tasks import TasksManager
+    from optimum.utils import DEFAULT_DUMMY_SHAPES
+
+    task = "feature-extraction"
+    if type(model).__name__.endswith("EncoderModel"):  # half of T5 or its kin, of which Optimum expects both
+        config = T5EncoderOnnxConfig(model.config, task=task)
+    else:
+        config = TasksManager.get_exporter_config_constructor("onnx", model, task=task, library_name="transformers")(
+            model.config
+        )
+    model.config.return_dict = True
+    for name, value in (config.values_override or {}).items():
+        setattr(model.config, name, value)
+    example = config.rename_ambiguous_inputs(config.generate_dummy_inputs(framework="pt", **DEFAULT_DUMMY_SHAPES))
+    with torch.no_grad(), config.patch_model_for_export(model.eval()):
+        inputs = config.ordered_inputs(model)
+        torch.onnx.export(
+            model,
+            (example,),
+            file,
+            input_names=list(inputs),
+            output_names=list(config.outputs),
+            dynamic_axes={**inputs, **config.outputs},
+            opset_version=config.DEFAULT_ONNX_OPSET,
+            export_params=False,
+            do_constant_folding=False,
+            dynamo=False,
+        )
+
+
+def _with_weights(proto: onnx.ModelProto, weights: dict[str, np.ndarray]) -> Model:
+    """The graph ``proto`` with those of its inputs that are ``weights``. The transpose of a weight is a weight."""
+    graph, used, names = proto.graph, {}, {}
+    inputs = [value for value in graph.input if value.name not in weights]
+    nodes = []
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        source = node.input[0] if node.input else ""
+        if node.op_type == "Identity" and source in weights:
+            names[node.output[0]] = source
+        elif node.op_type == "Transpose" and source in weights and weights[source].ndim == 2:
+            names[node.output[0]] = f"{source}.transposed"
+            weights[f"{source}.transposed"] = weights[source].T
+        else:
+            nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+            used |= {name: weights[name] for name in node.input if name in weights}
+    del graph.input[:], graph.node[:]
+    graph.input.extend(inputs)
+    graph.node.extend(nodes)
+    return Model(proto, used)
 
 
 def export_head(head: "torch.nn.Module", hidden: int, output: str, file: Path) -> Path:
@@ -98,14 +149,6 @@ def export_head(head: "torch.nn.Module", hidden: int, output: str, file: Path) -
             f"{type(head).__name__}: torch cannot export what follows the token vectors ({error})"
         ) from error
     return file
-
-
-def _rename_output(file: Path, name: str) -> None:
-    import onnx
-
-    model = onnx.load(file, load_external_data=False)
-    rename_value(model.graph, model.graph.output[0].name, name)
-    onnx.save(model, file)
 
 
 def silence_libraries() -> None:

@@ -1,10 +1,13 @@
-"""The fixed texts on which every artifact is verified.
+"""The fixed texts on which artifacts are verified.
 
 They are written for this purpose: everyday sentences in several scripts, pasted code, addresses and tables, single words, and
 long passages.
 """
 
-_PARAGRAPHS = {
+import math
+from collections.abc import Collection
+
+PARAGRAPHS = {
     "en": "The library opens at nine and closes at six, except on Thursdays, when the reading room stays open until ten. "
     "Members may borrow up to eight books for four weeks; a book that nobody has asked for can be renewed twice.",
     "de": "Der Zug nach München hat heute etwa zwanzig Minuten Verspätung, weil bei Augsburg ein Signal ausgefallen ist. "
@@ -32,12 +35,9 @@ _PARAGRAPHS = {
     "zorunda kaldılar.",
     "he": "החוקרים מדדו את רעש התנועה ברחובות העיר ומצאו שעצים גבוהים מפחיתים אותו יותר ממה שסברו עד כה.",
 }
+"""By language, a passage."""
 
-TEXTS = [
-    *_PARAGRAPHS.values(),
-    *(f"query: {text.split('.')[0].split(',')[0].split('。')[0]}" for text in _PARAGRAPHS.values()),
-    "passage: " + " ".join(_PARAGRAPHS.values()),
-    " ".join([_PARAGRAPHS["en"], _PARAGRAPHS["de"], _PARAGRAPHS["fr"], _PARAGRAPHS["ru"], _PARAGRAPHS["zh"]]),
+_PLAIN = [
     "hello",
     "Wie geht's?",
     "How do I reset my password?",
@@ -47,16 +47,37 @@ TEXTS = [
     "https://example.com/articles/2024/05/how-to-grow-tomatoes?ref=newsletter#watering",
     "ERROR 2024-05-01T12:00:00Z worker-7 connection reset by peer (errno=104), retrying in 250 ms",
 ]
-"""Texts to measure fidelity on."""
 
-QUERIES = [
-    "When does the library open on Thursdays?",
-    "Warum hat der Zug nach München Verspätung?",
-    "医院什么时候开始网上预约?",
-    "password reset",
-]
-PAIRS = [(query, text) for query in QUERIES for text in TEXTS]
-"""Pairs of texts to measure fidelity on: some texts answer a query, most do not, and one is longer than many models read."""
+
+def texts_in(languages: Collection[str]) -> list[str]:
+    """Texts to measure fidelity on, in these languages of :data:`PARAGRAPHS`: its passages, queries, two long texts (the first is
+    longer than many models read), and texts in plain letters."""
+    passages = [text for language, text in PARAGRAPHS.items() if language in languages]
+    mixed = [PARAGRAPHS[language] for language in ("en", "de", "fr", "ru", "zh") if language in languages]
+    return [
+        *passages,
+        *(f"query: {text.split('.')[0].split(',')[0].split('。')[0]}" for text in passages),
+        "passage: " + " ".join(passages * math.ceil(len(PARAGRAPHS) / len(passages))),
+        " ".join(mixed or passages),
+        *_PLAIN,
+    ]
+
+
+TEXTS = texts_in(PARAGRAPHS)
+"""The texts in all languages."""
+
+QUERIES = {
+    "en": ["When does the library open on Thursdays?", "password reset"],
+    "de": ["Warum hat der Zug nach München Verspätung?"],
+    "zh": ["医院什么时候开始网上预约?"],
+}
+
+
+def pairs_in(languages: Collection[str]) -> list[tuple[str, str]]:
+    """Pairs of texts to measure fidelity on: some texts answer a query, most do not, and one is longer than many models read."""
+    queries = [query for language, own in QUERIES.items() if language in languages for query in own]
+    return [(query, text) for query in queries or QUERIES["en"] for text in texts_in(languages)]
+
 
 ODD_TEXTS = [
     "",

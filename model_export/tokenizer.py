@@ -124,6 +124,9 @@ def _with_kitoken(folder: Path, info: TokenizerInfo) -> TokenizerInfo:
             info, kind="kitoken", blank=blank[0] if blank else None, differences=differences
         )
         fast = Tokenizer(folder, candidate)
+        left = sum(fast.encode_fast(text) is None for text in TEXTS)
+        if left > len(TEXTS) // 2:
+            raise IncompatibleError(f"would leave {left} of {len(TEXTS)} plain texts to tokenizers")
         for text in (*TEXTS, *ODD_TEXTS, *LONG_TEXTS, *random_texts(reference.reference, RANDOM_TEXTS, seed=1)):
             if fast.encode(text) != reference.encode(text):
                 raise IncompatibleError(f"encodes {text[:40]!r} differently")

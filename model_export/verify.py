@@ -5,44 +5,49 @@ export, a wrong token or a module that was left out is found too.
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
+import msgspec
 import numpy as np
 
 from runtime.aws.golden import compute
 from runtime.engine.engine import Engine
-from runtime.engine.manifest import PAIR_TASKS, Fidelity, Golden, ScoreFidelity
+from runtime.engine.manifest import PAIR_TASKS, Fidelity, Golden, ScoreFidelity, SparseFidelity
 from runtime.service.activations import ACTIVATIONS
 from runtime.service.service import Service
 
 from .errors import FidelityError
 from .graph.arithmetic import Precision
 from .precision import PRECISIONS
-from .texts import PAIRS, QUERIES, TEXTS
+from .samples import Sample
 
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
 GOLDEN_WORDS = 64
 """Words of a sparse model whose weights are recorded, those with the largest."""
+TOP_WORDS = 64
+"""Words of a sparse model that are compared as a set, those with the largest weights: an index of words finds a text by them."""
+
+Results = Sequence[np.ndarray]
 
 
-def texts_of(task: str) -> Sequence[str] | Sequence[tuple[str, str]]:
-    """The texts, or pairs of texts, that a model with this task is verified on."""
-    return PAIRS if task in PAIR_TASKS else TEXTS
-
-
-def measure_fidelity(expected: Sequence[np.ndarray], engine: Engine, precision: Precision) -> Fidelity | ScoreFidelity:
-    """How near the results of ``engine`` for :func:`texts_of` its task are to ``expected``, those of the original.
+def measure_fidelity(
+    expected: Results, samples: Sequence[Sample], engine: Engine, precision: Precision
+) -> Fidelity | ScoreFidelity:
+    """How near the results of ``engine`` for ``samples`` are to ``expected``, those of the original.
 
     Raises:
-        FidelityError: one is farther away than the precision allows; the message has the figures.
+        FidelityError: they are farther away than the precision allows; the message has the figures.
     """
     task, service = engine.manifest.task, Service(engine)
-    actual = [compute(service, text) for text in texts_of(task)]
-    compare = _compare_scores if task in PAIR_TASKS else _compare_vectors
-    return compare(expected, actual, engine, precision)
+    actual = [compute(service, sample.text, prompt_name=sample.prompt_name) for sample in samples]
+    if task in PAIR_TASKS:
+        return _compare_scores(expected, actual, samples, engine, precision)
+    fidelity = _compare_vectors(expected, actual, samples, engine, precision)
+    return _compare_words(fidelity, expected, actual, samples, engine, precision) if task == "sparse" else fidelity
 
 
 def _compare_vectors(
-    expected: Sequence[np.ndarray], actual: Sequence[np.ndarray], engine: Engine, precision: Precision
+    expected: Results, actual: Results, samples: Sequence[Sample], engine: Engine, precision: Precision
 ) -> Fidelity:
     cosines = np.array([_cosine(*pair) for pair in zip(expected, actual, strict=True)])
     fidelity = Fidelity(
@@ -56,10 +61,39 @@ def _compare_vectors(
         raise _too_far(
             engine,
             precision,
-            f"cosine {fidelity.cosine_min} on {TEXTS[int(cosines.argmin())][:40]!r}, mean {fidelity.cosine_mean}; "
+            f"cosine {fidelity.cosine_min} on {_name(samples[int(cosines.argmin())])}, mean {fidelity.cosine_mean}; "
             f"at least {fidelity.threshold} is needed",
         )
     return fidelity
+
+
+def _compare_words(
+    fidelity: Fidelity,
+    expected: Results,
+    actual: Results,
+    samples: Sequence[Sample],
+    engine: Engine,
+    precision: Precision,
+) -> SparseFidelity:
+    shares = np.array([_shared_words(*pair) for pair in zip(expected, actual, strict=True)])
+    least = round(float(shares.min()), 6)
+    if not least >= precision.words_threshold:
+        raise _too_far(
+            engine,
+            precision,
+            f"on {_name(samples[int(shares.argmin())])} the {TOP_WORDS} words with the largest weights are the same for a part of "
+            f"{least}; at least {precision.words_threshold} is needed",
+        )
+    return SparseFidelity(
+        **msgspec.structs.asdict(fidelity), words_mean=round(float(shares.mean()), 6), words_min=least
+    )
+
+
+def _shared_words(expected: np.ndarray, actual: np.ndarray) -> float:
+    """The part of the words with the largest weights in ``expected``, at most :data:`TOP_WORDS`, that are among those in ``actual``."""
+    count = min(TOP_WORDS, np.count_nonzero(expected))
+    before, after = (set(np.argsort(-weights, kind="stable")[:count].tolist()) for weights in (expected, actual))
+    return len(before & after) / max(1, count)
 
 
 def _cosine(expected: np.ndarray, actual: np.ndarray) -> float:
@@ -71,7 +105,7 @@ def _cosine(expected: np.ndarray, actual: np.ndarray) -> float:
 
 
 def _compare_scores(
-    expected: Sequence[np.ndarray], actual: Sequence[np.ndarray], engine: Engine, precision: Precision
+    expected: Results, actual: Results, samples: Sequence[Sample], engine: Engine, precision: Precision
 ) -> ScoreFidelity:
     activate = ACTIVATIONS[engine.manifest.activation]
     before, after = (np.stack([activate(logits) for logits in each]) for each in (expected, actual))
@@ -79,18 +113,31 @@ def _compare_scores(
     fidelity = ScoreFidelity(
         pairs=len(before),
         largest_difference=round(float(differences.max()), 6),
-        kendall_tau=round(_mean_tau(before, after), 6),
+        kendall_tau=round(_mean_tau(before[:, 0], after[:, 0], samples), 6),
         threshold=precision.score_threshold,
     )
     if not fidelity.largest_difference <= fidelity.threshold:
-        pair = PAIRS[int(differences.argmax())]
         raise _too_far(
             engine,
             precision,
-            f"a score differs by {fidelity.largest_difference} for {pair[0][:40]!r} and {pair[1][:40]!r}; "
+            f"a score differs by {fidelity.largest_difference} for {_name(samples[int(differences.argmax())])}; "
             f"at most {fidelity.threshold} is allowed",
         )
+    if engine.manifest.task == "rerank" and not fidelity.kendall_tau >= precision.tau_threshold:
+        raise _too_far(
+            engine,
+            precision,
+            f"it ranks texts differently: Kendall's tau of the rankings is {fidelity.kendall_tau}; "
+            f"at least {precision.tau_threshold:.4f} is needed",
+        )
     return fidelity
+
+
+def _name(sample: Sample) -> str:
+    """The beginnings of the texts of ``sample``."""
+    texts = [sample.text] if isinstance(sample.text, str) else sample.text
+    prompt = f" with the prompt {sample.prompt_name!r}" if sample.prompt_name else ""
+    return " and ".join(repr(text[:40]) for text in texts) + prompt
 
 
 def _too_far(engine: Engine, precision: Precision, how: str) -> FidelityError:
@@ -100,13 +147,14 @@ def _too_far(engine: Engine, precision: Precision, how: str) -> FidelityError:
     )
 
 
-def _mean_tau(before: np.ndarray, after: np.ndarray) -> float:
-    """Kendall's tau of the rankings of texts by the first score, over the queries of :data:`PAIRS`: 1 if all are the same."""
+def _mean_tau(before: np.ndarray, after: np.ndarray, samples: Sequence[Sample]) -> float:
+    """Kendall's tau-b of the rankings of texts by their scores, the mean over the queries: 1 if all are the same."""
+    from scipy.stats import kendalltau
+
     taus = []
-    for one, other in zip(np.split(before[:, 0], len(QUERIES)), np.split(after[:, 0], len(QUERIES)), strict=True):
-        upper = np.triu_indices(len(one), 1)
-        signs = [np.sign(np.subtract.outer(scores, scores)[upper]) for scores in (one, other)]
-        taus.append(float(np.mean(signs[0] * signs[1])))
+    for _, group in groupby(range(len(samples)), key=lambda index: samples[index].text[0]):
+        pairs = list(group)
+        taus.append(kendalltau(before[pairs], after[pairs]).statistic)
     return float(np.mean(taus))
 
 
@@ -117,7 +165,10 @@ def describe_fidelity(fidelity: Fidelity | ScoreFidelity) -> str:
             f"scores differ from fp32 by at most {fidelity.largest_difference} over {fidelity.pairs} pairs; "
             f"Kendall's tau of the rankings {fidelity.kendall_tau}"
         )
-    return f"cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts"
+    line = f"cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts"
+    if isinstance(fidelity, SparseFidelity):
+        line += f"; of the {TOP_WORDS} largest weights {fidelity.words_min} or more belong to the same words"
+    return line
 
 
 def golden_results(engine: Engine) -> list[Golden]:

@@ -1,11 +1,15 @@
-"""Compares the weights in a checkpoint's files with those that a loaded model has: transformers fills missing ones with random
-numbers and drops unexpected ones, and says so only in its log."""
+"""Compares the weights in a checkpoint's files with those that a model has: transformers fills missing ones with random numbers and
+drops unexpected ones, and says so only in its log. The headers of the files are enough for it."""
 
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import is_zipfile
 
+from runtime.engine.manifest import PAIR_TASKS
+
+from .checkpoint import Checkpoint
+from .describe import Description
 from .errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -22,31 +26,35 @@ HARMLESS = re.compile(
 words with."""
 RENAMED = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"))
 """Old names of layer normalization's weights, which transformers renames."""
+LINEAR = "linear.weight"
+"""The weight of sentence-transformers' ``Dense``, and of the layer behind the token vectors in a checkpoint of the class ``HF_ColBERT``
+(https://github.com/stanford-futuredata/ColBERT)."""
+Shape = tuple[int, ...]
 
 
-def check_weights(
-    model: "PreTrainedModel", names: set[str], folder: Path, needs_pooler: bool = False, ignore: tuple[str, ...] = ()
-) -> None:
-    """Check that the files in ``folder`` have each weight of ``model``, and no others that it ought to compute with.
+def check_weights(model: "PreTrainedModel", checkpoint: Checkpoint, description: Description) -> None:
+    """Check that the files of ``checkpoint`` have each weight of ``model``, and no others that it ought to compute with.
 
     Args:
-        names: what :func:`tensor_names` found in ``folder``.
-        needs_pooler: whether the result passes through the model's pooler.
-        ignore: names of weights that another module computes with.
+        model: transformers' class for the checkpoint; its weights may be on torch's device ``meta``.
 
     Raises:
-        CheckpointError: weights are missing or unexpected; the message names some.
+        CheckpointError: a file is missing or damaged; weights are missing, unexpected or of another shape; the message names some.
     """
-    expected = set(model.state_dict())
-    found = {_renamed(name) for name in names - set(ignore)}
+    folder = checkpoint.folder / description.body
+    needs_pooler = description.task in PAIR_TASKS
+    expected: dict[str, Shape] = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {_renamed(name): shape for name, shape in tensor_shapes(folder).items()}
+    if description.task == "multi_vector":
+        found.pop(LINEAR, None)
     prefix = f"{model.base_model_prefix}."
     if any(name.startswith(prefix) for name in found) and not any(name.startswith(prefix) for name in expected):
-        found = {name.removeprefix(prefix) for name in found}
+        found = {name.removeprefix(prefix): shape for name, shape in found.items()}
     elif any(name.startswith(prefix) for name in expected) and not any(name.startswith(prefix) for name in found):
-        found = {prefix + name for name in found}
+        found = {prefix + name: shape for name, shape in found.items()}
     missing = sorted(
         name
-        for name in expected - found
+        for name in expected.keys() - found.keys()
         if (needs_pooler or not NOT_NEEDED.search(name)) and not _is_ignored(name, model._tied_weights_keys)
     )
     missing = [name for name in missing if not _is_ignored(name, model._keys_to_ignore_on_load_missing)]
@@ -54,17 +62,33 @@ def check_weights(
         raise CheckpointError(f"{folder}: lacks weights that the model needs: {_some(missing)}")
     unexpected = sorted(
         name
-        for name in found - expected
+        for name in found.keys() - expected.keys()
         if not HARMLESS.search(name) and not _is_ignored(name, model._keys_to_ignore_on_load_unexpected)
     )
     if unexpected:
         raise CheckpointError(
             f"{folder}: has weights that {type(model).__name__} does not compute with: {_some(unexpected)}; it is another kind of model"
         )
+    for name in sorted(expected.keys() & found.keys()):
+        if expected[name] != found[name]:
+            raise CheckpointError(
+                f"{folder}: its weight {name} has the shape {list(found[name])}; its configuration makes it {list(expected[name])}"
+            )
 
 
-def tensor_names(folder: Path) -> set[str]:
-    """Names of the tensors in the weights' files of ``folder``, from their headers alone where that is possible.
+def check_layers(checkpoint: Checkpoint, description: Description) -> None:
+    """Check that the linear layers behind the transformer of ``checkpoint`` have weights.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or has no such weight.
+    """
+    for path in description.dense or ([description.body] if description.task == "multi_vector" else []):
+        if LINEAR not in tensor_shapes(checkpoint.folder / path):
+            raise CheckpointError(f"{checkpoint.folder / path}: has no {LINEAR}, the weight of a linear layer")
+
+
+def tensor_shapes(folder: Path) -> dict[str, Shape]:
+    """Shapes of the tensors in the weights' files of ``folder`` by name, from their headers alone where that is possible.
 
     Raises:
         CheckpointError: there are no files, or one is damaged.
@@ -75,19 +99,20 @@ def tensor_names(folder: Path) -> set[str]:
     safetensors, pickles = sorted(folder.glob("*.safetensors")), sorted(folder.glob("pytorch_model*.bin"))
     if not safetensors and not pickles:
         raise CheckpointError(f"{folder}: has no weights (model.safetensors or pytorch_model.bin)")
-    names: set[str] = set()
+    shapes: dict[str, Shape] = {}
     for path in safetensors:
         try:
             with safe_open(path, "pt") as file:
-                names.update(file.keys())
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: is damaged ({error})") from error
     for path in pickles if not safetensors else ():
         try:
-            names.update(torch.load(path, map_location="meta", mmap=is_zipfile(path), weights_only=True))
+            content = torch.load(path, map_location="meta", mmap=is_zipfile(path), weights_only=True)
+            shapes |= {name: tuple(value.shape) for name, value in content.items()}
         except Exception as error:  # pickle, zipfile and torch each raise their own
             raise CheckpointError(f"{path}: is damaged ({error})") from error
-    return names
+    return shapes
 
 
 def _renamed(name: str) -> str:

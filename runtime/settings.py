@@ -85,6 +85,11 @@ def _explain(cls: type, error: str, values: dict) -> str:
     return f"{PREFIX}{field.upper()}={values.get(field)!r} is not allowed: {reason}"
 
 
+def lambda_memory_mb(environment: Mapping[str, str]) -> float:
+    """Memory of the Lambda function in MiB; infinite outside of Lambda."""
+    return float(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "inf"))
+
+
 def make_service(engine: "Engine", settings: Settings) -> Service:
     """The service of ``engine`` with ``settings``.
 

@@ -18,6 +18,7 @@ from .checkpoint import (
     is_known,
     read_json,
 )
+from .size import count_parameters
 
 __all__ = [
     "CONFIG_FILE",
@@ -26,6 +27,7 @@ __all__ = [
     "TOKENIZER_CONFIG_FILE",
     "Checkpoint",
     "check_path",
+    "count_parameters",
     "fetch",
     "fingerprint",
     "is_known",

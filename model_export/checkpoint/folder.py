@@ -7,13 +7,14 @@ from pathlib import Path
 from configuration.groups import ModelSettings
 
 from .checkpoint import Checkpoint, check_folder
+from .size import check_size
 
 
 def fetch(settings: ModelSettings) -> Checkpoint:
     """The checkpoint in the folder ``settings.model``.
 
     Raises:
-        CheckpointError: the folder holds no checkpoint.
+        CheckpointError: the folder holds no checkpoint, or one that is too large.
     """
     folder = _folder(settings)
     return Checkpoint(folder, folder.name, "folder", f"sha256:{_content_hash(folder)[:16]}")
@@ -23,13 +24,13 @@ def fingerprint(settings: ModelSettings) -> str:
     """SHA-256 of the names and contents of the folder's files, in hexadecimal.
 
     Raises:
-        CheckpointError: the folder holds no checkpoint.
+        CheckpointError: the folder holds no checkpoint, or one that is too large.
     """
     return _content_hash(_folder(settings))
 
 
 def _folder(settings: ModelSettings) -> Path:
-    return check_folder(Path(settings.model).expanduser())
+    return check_size(check_folder(Path(settings.model).expanduser()), settings)
 
 
 def _content_hash(folder: Path) -> str:

@@ -9,6 +9,7 @@ from configuration.groups import EMBEDDED, ModelSettings
 from ..errors import CheckpointError
 from ..progress import step
 from .checkpoint import PUBLISHED_FILE, Checkpoint, check_folder, is_known
+from .size import check_size
 
 MODULE = re.compile(r"\d+_\w+/")
 """A file in the folder of one of sentence-transformers' modules."""
@@ -25,7 +26,7 @@ def fetch(settings: ModelSettings) -> Checkpoint:
     """Download the checkpoint, or take it from the Hub client's cache.
 
     Raises:
-        CheckpointError: the Hub cannot be reached, has no such model or revision, or refuses access.
+        CheckpointError: the Hub cannot be reached, has no such model or revision, or refuses access; or the model is too large.
     """
     import requests
     from huggingface_hub import HfApi, snapshot_download
@@ -66,7 +67,7 @@ def fetch(settings: ModelSettings) -> Checkpoint:
         ) from error
     except HfHubHTTPError as error:
         raise CheckpointError(f"{model}: the Hugging Face Hub answered {error}. {OTHER_WAYS}") from error
-    return Checkpoint(check_folder(Path(folder)), model, "hub", info.sha)
+    return Checkpoint(check_size(check_folder(Path(folder)), settings), model, "hub", info.sha)
 
 
 def _wanted(files: list[str], published: bool = False) -> list[str]:

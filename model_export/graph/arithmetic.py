@@ -1,5 +1,6 @@
 """The interface of a precision, and the arithmetic that they all start from: fp32."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -67,8 +68,17 @@ class Precision:
     """The least cosine to the fp32 model, of any text, with which an artifact may ship."""
     score_threshold: float
     """The largest difference from the fp32 model's score, of any pair of texts, with which an artifact may ship."""
+    words_threshold: float
+    """The least part of a text's words with the largest weights that a sparse model has to share with the fp32 model."""
     arithmetic: type[Arithmetic]
     quantizes_in_place: bool
     """Whether the weights of an architecture that cannot be read become int8 in the exported graph."""
     prepare: Callable[[Encoder, Activations], Encoder] = _fold
     """Rewrites an encoder, without changing what it computes, before it is written; by default folds its biases."""
+
+    @property
+    def tau_threshold(self) -> float:
+        """The least Kendall's tau to the fp32 model's rankings of texts with which a reranker may ship: that of scores whose correlation
+        is ``threshold``, the cosine of centred ones (Greiner's relation, https://en.wikipedia.org/wiki/Kendall_rank_correlation_coefficient,
+        for a normal distribution)."""
+        return 2 / math.pi * math.asin(self.threshold)

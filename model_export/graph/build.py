@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from runtime.engine.manifest import GraphInfo
 
@@ -24,9 +23,9 @@ from .encoder_writer import ACTIVATIONS, OUTPUT, EncoderWriter
 from .families import NotAnEncoderError, prove_equal, read_encoder
 from .head import attach_head
 from .in_place import quantize_in_place
+from .model import read_model, save_model
 from .optimize import optimize
-from .sessions import open_session, run
-from .writer import save
+from .sessions import open_session, run_texts
 
 
 def build_graph(
@@ -47,7 +46,7 @@ def build_graph(
         head: export of what follows the token vectors, if anything does.
         pairs: whether the model reads pairs of texts.
     """
-    model = onnx.load(fp32)
+    model = read_model(fp32)
     try:
         encoder = read_encoder(model, OUTPUT, config, pairs)
         if encoder.activation not in ACTIVATIONS:
@@ -57,14 +56,17 @@ def build_graph(
     except NotAnEncoderError as error:
         say(f"  keeping the exported graph, which is slower than a rewritten one: {error}")
         optimize(model, fp32.parent)
-        if precision.quantizes_in_place:
-            quantize_in_place(model, calibration, fp32.parent)
+        in_place = precision.quantizes_in_place
     else:
         model = EncoderWriter(encoder, precision.arithmetic).write()
+        in_place = False
     if head is not None:
         attach_head(model, head)
+        in_place = precision.quantizes_in_place
+    if in_place:
+        quantize_in_place(model, calibration, fp32.parent)
     inputs, outputs = ([value.name for value in values] for values in (model.graph.input, model.graph.output))
-    save(model, out)
+    save_model(model, out)
     return GraphInfo(inputs=inputs, outputs=outputs)
 
 
@@ -72,5 +74,4 @@ def _activations(encoder: Encoder, texts: Sequence[Sequence[int]], scratch: Path
     """As :data:`.arithmetic.Activations`."""
     writer = EncoderWriter(encoder)
     session = open_session(writer.write(tapped=True), scratch)
-    runs = [run(session, ids, writer.taps) for ids in texts]
-    return [np.concatenate([values[0] for values in tap]) for tap in zip(*runs, strict=True)]
+    return [np.concatenate([values[0] for values in tap]) for tap in run_texts(session, texts, writer.taps)]

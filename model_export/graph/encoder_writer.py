@@ -1,11 +1,12 @@
 """Writing an encoder as a graph, in the operators that onnxruntime runs fastest on a CPU."""
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper
 
+from ..progress import track
 from .arithmetic import Arithmetic
 from .encoder import Encoder, Layer, Norm
+from .model import Model
 from .quantize import CONTRIB
 from .writer import Writer
 
@@ -40,10 +41,10 @@ class EncoderWriter:
         self._writer = Writer()
         self._arithmetic = arithmetic(self._writer)
 
-    def write(self, tapped: bool = False) -> onnx.ModelProto:
+    def write(self, tapped: bool = False) -> Model:
         """The graph; with ``tapped``, :attr:`taps` are outputs of it too."""
         value = self._embeddings()
-        for index, layer in enumerate(self._encoder.layers):
+        for index, layer in enumerate(track(self._encoder.layers, "layers")):
             value = self._layer(f"layer{index}", layer, value)
         self._writer.nodes[-1].output[0] = OUTPUT
         outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, "tokens", self._width])]
@@ -51,9 +52,9 @@ class EncoderWriter:
             outputs += [helper.make_tensor_value_info(tap, TensorProto.FLOAT, [1, "tokens", None]) for tap in self.taps]
         names = ["input_ids"] if self._encoder.types is None else ["input_ids", TOKEN_TYPES]
         inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [1, "tokens"]) for name in names]
-        weights = list(self._writer.constants.values())
-        graph = helper.make_graph(self._writer.nodes, "encoder", inputs, outputs, weights)
-        return helper.make_model(graph, opset_imports=OPSETS, ir_version=11, producer_name="model_export")
+        graph = helper.make_graph(self._writer.nodes, "encoder", inputs, outputs)
+        proto = helper.make_model(graph, opset_imports=OPSETS, ir_version=11, producer_name="model_export")
+        return Model(proto, self._writer.constants)
 
     def _embeddings(self) -> str:
         node, constant, encoder = self._writer.node, self._writer.constant, self._encoder

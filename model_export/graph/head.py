@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import onnx
-from onnx import compose
+from onnx import compose, numpy_helper
 
 from .encoder_writer import OUTPUT
+from .model import Model
 
 
-def attach_head(model: onnx.ModelProto, head: Path) -> None:
+def attach_head(model: Model, head: Path) -> None:
     """Append the graph in the file ``head``, from the body's token vectors to a result, to ``model``, which computes those.
 
     The body's token vectors stay an output only beside a vector of the text: others have no use for them.
@@ -23,7 +24,7 @@ def attach_head(model: onnx.ModelProto, head: Path) -> None:
         rename_value(part.graph, body, OUTPUT)
     rename_value(part.graph, end, result.name)
     model.graph.node.extend(part.graph.node)
-    model.graph.initializer.extend(part.graph.initializer)
+    model.weights |= {tensor.name: numpy_helper.to_array(tensor) for tensor in part.graph.initializer}
     if result.name != "vector":
         del model.graph.output[:]
     model.graph.output.append(result)

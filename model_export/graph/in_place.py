@@ -1,16 +1,19 @@
 """Quantizing a graph of any architecture in place: its linear layers and its large lookup tables."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from ..progress import track
 from .algebra import balance
+from .model import Model
 from .quantize import CONTRIB, Quantized, TokenQuantizer, look_up, multiply, product_error
-from .sessions import open_session, run
-from .writer import Writer, to_bytes
+from .sessions import open_session, run_texts
+from .writer import Writer
 
 TABLE_BYTES = 1 << 20
 """Lookup tables from this size on become int8."""
@@ -22,7 +25,7 @@ BELOW = {"Gelu": 0.1701, "FastGelu": 0.1701, "Relu": 0.0}
 """The most that the values of an operator go below zero."""
 
 
-def quantize_in_place(model: onnx.ModelProto, texts: Sequence[Sequence[int]], scratch: Path) -> None:
+def quantize_in_place(model: Model, texts: Sequence[Sequence[int]], scratch: Path) -> None:
     """Quantize the linear layers and the large lookup tables of ``model``, and write out its softmaxes.
 
     Args:
@@ -30,48 +33,48 @@ def quantize_in_place(model: onnx.ModelProto, texts: Sequence[Sequence[int]], sc
         texts: token ids to measure the inputs of the linear layers on, special tokens included.
         scratch: a folder with room for the weights.
     """
-    graph = model.graph
-    _write_out_softmax(graph)
-    weights = {tensor.name: tensor for tensor in graph.initializer}
+    _write_out_softmax(model)
+    graph, weights = model.graph, model.weights
     operators = {output: node.op_type for node in graph.node for output in node.output}
     inputs = _measure_inputs(model, texts, scratch)
+    # Layers that share a weight, as ALBERT's, share its scaled rows too, so their inputs cannot be evened out one by one.
+    uses = Counter(node.input[1] for node in graph.node if _is_linear(node, weights))
     writer = Writer("quantized.")
     quantizer = TokenQuantizer(writer)
     sources: dict[str, tuple[Quantized, np.ndarray | float]] = {}
-    for node in graph.node:
+    for node in track(graph.node, "operators"):
         table = weights.get(node.input[0]) if node.input else None
         if _is_linear(node, weights) and node.input[0] in inputs:
             source = node.input[0]
             if source not in sources:
                 readers = [other for other in graph.node if _is_linear(other, weights) and other.input[0] == source]
-                matrix = np.hstack([numpy_helper.to_array(weights[reader.input[1]]) for reader in readers])
-                divisors, value = _divisors(inputs[source], matrix), source
+                matrix = np.hstack([weights[reader.input[1]] for reader in readers])
+                shared = any(uses[reader.input[1]] > 1 for reader in readers)
+                divisors, value = None if shared else _divisors(inputs[source], matrix), source
                 if divisors is not None:
                     value = writer.node("Mul", source, writer.constant(f"{source}.scale", 1 / divisors))
                     inputs[source] = inputs[source] / divisors
                 below = BELOW.get(operators.get(value))
                 sources[source] = quantizer.quantize(value, below), 1 if divisors is None else divisors[:, None]
             quantized, rows = sources[source]
-            weight = numpy_helper.to_array(weights[node.input[1]]) * rows
+            weight = weights[node.input[1]] * rows
             multiply(writer, node.input[1], weight, quantized, inputs=inputs[source])
         elif node.op_type == "Gather" and table is not None and _is_large_table(table):
-            look_up(writer, node.input[0], numpy_helper.to_array(table), node.input[1])
+            look_up(writer, node.input[0], table, node.input[1])
         else:
             writer.nodes.append(node)
             continue
         writer.nodes[-1].output[0] = node.output[0]
     used = {name for node in writer.nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    _replace(graph.node, writer.nodes)
-    _replace(graph.initializer, [*kept, *writer.constants.values()])
-    if not any(opset.domain == CONTRIB for opset in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
+    model.weights = {name: value for name, value in weights.items() if name in used} | writer.constants
+    _replace_nodes(graph, writer.nodes)
+    if not any(opset.domain == CONTRIB for opset in model.proto.opset_import):
+        model.proto.opset_import.append(helper.make_opsetid(CONTRIB, 1))
 
 
-def _measure_inputs(model: onnx.ModelProto, texts: Sequence[Sequence[int]], scratch: Path) -> dict[str, np.ndarray]:
+def _measure_inputs(model: Model, texts: Sequence[Sequence[int]], scratch: Path) -> dict[str, np.ndarray]:
     """The inputs [1, tokens, in] of linear layers by the names of the values, for all tokens: float32 [tokens, in]."""
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    names = list(dict.fromkeys(node.input[0] for node in model.graph.node if _is_linear(node, weights)))
+    names = list(dict.fromkeys(node.input[0] for node in model.graph.node if _is_linear(node, model.weights)))
     if not names:
         return {}
     outputs = [output.name for output in model.graph.output]
@@ -79,16 +82,15 @@ def _measure_inputs(model: onnx.ModelProto, texts: Sequence[Sequence[int]], scra
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in taps)
     session = open_session(model, scratch)
     del model.graph.output[len(outputs) :]
-    runs = [run(session, ids, names) for ids in texts]
     return {
         name: np.concatenate([values[0] for values in tap])
-        for name, tap in zip(names, zip(*runs, strict=True), strict=True)
+        for name, tap in zip(names, run_texts(session, texts, names), strict=True)
         if all(values.ndim == 3 and values.shape[:2] == (1, len(ids)) for values, ids in zip(tap, texts, strict=True))
     }
 
 
-def _is_linear(node: onnx.NodeProto, weights: dict[str, TensorProto]) -> bool:
-    return node.op_type == "MatMul" and node.input[1] in weights and len(weights[node.input[1]].dims) == 2
+def _is_linear(node: onnx.NodeProto, weights: dict[str, np.ndarray]) -> bool:
+    return node.op_type == "MatMul" and node.input[1] in weights and weights[node.input[1]].ndim == 2
 
 
 def _divisors(inputs: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
@@ -98,12 +100,12 @@ def _divisors(inputs: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
     return divisors if even < LEAST_GAIN * product_error(inputs, weight) else None
 
 
-def _write_out_softmax(graph: onnx.GraphProto) -> None:
+def _write_out_softmax(model: Model) -> None:
     """Replace softmaxes over the last axis by operators that give the same bits on every x86 CPU, as ``balanced`` does.
 
     Where only products read a softmax, their results are divided by its sum, which are fewer values.
     """
-    writer = Writer("softmax.")
+    graph, writer = model.graph, Writer("softmax.")
     undivided: dict[str, tuple[str, str]] = {}
     for node in graph.node:
         if node.op_type == "Softmax" and _attribute(node, "axis", -1) == -1:
@@ -127,8 +129,8 @@ def _write_out_softmax(graph: onnx.GraphProto) -> None:
             writer.nodes.append(node)
             continue
         writer.nodes[-1].output[0] = node.output[0]
-    _replace(graph.node, writer.nodes)
-    graph.initializer.extend(writer.constants.values())
+    _replace_nodes(graph, writer.nodes)
+    model.weights |= writer.constants
 
 
 def _multiplies(node: onnx.NodeProto, weights: str) -> bool:
@@ -141,11 +143,11 @@ def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((attribute.i for attribute in node.attribute if attribute.name == name), default)
 
 
-def _is_large_table(tensor: TensorProto) -> bool:
-    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and to_bytes(tensor) >= TABLE_BYTES
+def _is_large_table(table: np.ndarray) -> bool:
+    return table.dtype == np.float32 and table.ndim == 2 and table.nbytes >= TABLE_BYTES
 
 
-def _replace(field, items: list) -> None:
-    copies = [type(item).FromString(item.SerializeToString()) for item in items]
-    del field[:]
-    field.extend(copies)
+def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)

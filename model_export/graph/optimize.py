@@ -4,9 +4,10 @@ from pathlib import Path
 
 import onnx
 import onnxruntime
-from onnx import helper, version_converter
+from onnx import helper, numpy_helper, version_converter
 
-from .writer import to_bytes
+from ..errors import UnsupportedModelError
+from .model import Model
 
 OPSET = 18
 """The least version of ONNX's operators that the quantization in place writes."""
@@ -18,7 +19,7 @@ SLOW = ["BiasGeluFusion", "MatMulAddFusion", "SkipLayerNormFusion"]
 """Fusions whose operators are slower than the parts, or hide a linear layer from the quantization."""
 
 
-def optimize(model: onnx.ModelProto, scratch: Path) -> None:
+def optimize(model: Model, scratch: Path) -> None:
     """Apply onnxruntime's optimizations that do not depend on the CPU, but for :data:`SLOW`, to ``model``.
 
     Afterwards its opset is :data:`OPSET` or later.
@@ -27,21 +28,19 @@ def optimize(model: onnx.ModelProto, scratch: Path) -> None:
 
     ``scratch``: a folder for a temporary file.
     """
-    weights = [tensor for tensor in model.graph.initializer if to_bytes(tensor) >= WEIGHT_BYTES]
-    names = {tensor.name for tensor in weights}
-    small = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
-    small.graph.name = model.graph.name
-    small.graph.node.extend(model.graph.node)
-    small.graph.output.extend(model.graph.output)
-    small.graph.input.extend(model.graph.input)
-    small.graph.input.extend(
-        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in weights
-    )
-    small.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in names)
+    small = onnx.ModelProto()
+    small.CopyFrom(model.proto)
+    del small.graph.value_info[:]
+    weights = {}
+    for name, value in model.weights.items():
+        if value.nbytes >= WEIGHT_BYTES:
+            weights[name] = value
+            kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+            small.graph.input.append(helper.make_tensor_value_info(name, kind, value.shape))
+        else:
+            small.graph.initializer.append(numpy_helper.from_array(value, name))
 
-    if next(opset.version for opset in model.opset_import if opset.domain == "") < OPSET:
-        small = version_converter.convert_version(small, OPSET)
-
+    small = raise_opset(small)
     file = scratch / "optimized.onnx"
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -52,10 +51,27 @@ def optimize(model: onnx.ModelProto, scratch: Path) -> None:
     optimized = onnx.load(file)
     file.unlink()
 
-    del model.opset_import[:], model.graph.node[:], model.graph.value_info[:]
-    model.opset_import.extend(optimized.opset_import)
+    del model.proto.opset_import[:], model.graph.node[:], model.graph.value_info[:]
+    model.proto.opset_import.extend(optimized.opset_import)
     model.graph.node.extend(optimized.graph.node)
     used = {name for node in optimized.graph.node for name in node.input}
-    kept = [tensor for tensor in weights if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend([*optimized.graph.initializer, *kept])
+    model.weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in optimized.graph.initializer}
+    model.weights |= {name: value for name, value in weights.items() if name in used}
+
+
+def raise_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """``model``, whose weights may be inputs, with operators of :data:`OPSET` or later.
+
+    Raises:
+        UnsupportedModelError: onnx cannot convert them.
+    """
+    opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    if opset >= OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter raises whatever its parts raise
+        reason = str(error).strip().split("\n")[0]
+        raise UnsupportedModelError(
+            f"its ONNX operators are of opset {opset}, which onnx cannot convert to {OPSET} ({reason})"
+        ) from error

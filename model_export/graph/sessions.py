@@ -1,26 +1,24 @@
 """Running graphs while an artifact is made."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 
 from runtime.engine.session import INPUTS
 
-from .writer import save
+from .model import Model, save_model
 
 
-def open_session(model: onnx.ModelProto, scratch: Path) -> onnxruntime.InferenceSession:
-    """A session for ``model``, which may be larger than the 2 GB of a protobuf message.
+def open_session(model: Model, scratch: Path) -> onnxruntime.InferenceSession:
+    """A session for ``model``.
 
-    ``scratch``: a folder with room for its weights, which are gone from there on return.
+    ``scratch``: a folder with room for its weights, whose names are gone from there on return. The session maps them.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        save(model, Path(folder))
-        return open_graph(Path(folder, "model.onnx"))
+        return open_graph(save_model(model, Path(folder)))
 
 
 def open_graph(source: Path | bytes) -> onnxruntime.InferenceSession:
@@ -39,3 +37,12 @@ def run(
     token_types = np.zeros_like(input_ids) if types is None else np.array([types], np.int64)
     feed = {value.name: INPUTS[value.name](input_ids, token_types) for value in session.get_inputs()}
     return session.run(outputs, feed)
+
+
+def run_texts(
+    session: onnxruntime.InferenceSession, texts: Sequence[Sequence[int]], outputs: Sequence[str]
+) -> Iterator[list[np.ndarray]]:
+    """One of ``outputs`` after the other: its values for each of ``texts``, which are let go when they have been yielded."""
+    runs = [run(session, ids, outputs)[::-1] for ids in texts]
+    for _ in outputs:
+        yield [values.pop() for values in runs]

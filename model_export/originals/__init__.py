@@ -6,6 +6,7 @@ task is a module here and a line in :data:`ORIGINALS`.
 
 from ..checkpoint import Checkpoint
 from ..describe import Description
+from .check import check_original
 from .embedder import Embedder
 from .original import Original, compute
 from .published import PublishedEmbedder
@@ -14,7 +15,7 @@ from .sparse import SparseEmbedder
 from .static import StaticEmbedder
 from .token_embedder import TokenEmbedder
 
-__all__ = ["ORIGINALS", "Original", "compute", "load_original"]
+__all__ = ["ORIGINALS", "Original", "check_original", "compute", "load_original"]
 
 ORIGINALS: dict[str, type[Original]] = {
     "embed": Embedder,
@@ -27,11 +28,10 @@ ORIGINALS: dict[str, type[Original]] = {
 
 
 def load_original(checkpoint: Checkpoint, description: Description) -> Original:
-    """The original of ``checkpoint``, in fp32.
+    """The original of ``checkpoint``, which passed :func:`check_original`, in fp32.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or its weights are not those of its class.
-        UnsupportedModelError: transformers does not know the architecture, or Optimum has no export for it.
+        CheckpointError: its weights cannot be loaded.
     """
     if description.published:
         return PublishedEmbedder(checkpoint, description)

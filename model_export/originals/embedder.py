@@ -10,7 +10,7 @@ from ..checkpoint import Checkpoint
 from ..describe import Description
 from ..export import export_body, export_head
 from ..weights import check_weights
-from .original import check_files, load
+from .original import check_prompts, load
 
 if TYPE_CHECKING:
     import torch
@@ -22,17 +22,17 @@ class Embedder:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers import SentenceTransformer
 
-        names = check_files(checkpoint, description)
         self._model = load(SentenceTransformer, checkpoint.folder)
+        check_prompts(self._model, description, checkpoint)
         self._model.max_seq_length = description.max_tokens
         self._body = self._model[0].auto_model
         self._hidden = description.hidden
         self.config = self._body.config.to_dict()
-        check_weights(self._body, names, checkpoint.folder / description.body)
+        check_weights(self._body, checkpoint, description)
 
-    def results(self, texts: Sequence[str]) -> np.ndarray:
+    def results(self, texts: Sequence[str], prompt: str = "") -> np.ndarray:
         """Unit vectors: float32 [texts, dimensions]."""
-        options = {"prompt": "", "batch_size": 1, "normalize_embeddings": True, "show_progress_bar": False}
+        options = {"prompt": prompt, "batch_size": 1, "normalize_embeddings": True, "show_progress_bar": False}
         return self._model.encode(list(texts), **options)
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from ..checkpoint import CONFIG_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, read_json
 from ..describe import Description
-from ..errors import CheckpointError, UnsupportedModelError
-from ..export import check_architecture, silence_libraries
-from ..weights import tensor_names
+from ..errors import CheckpointError
+from ..progress import track
+from ..samples import Sample
 
 if TYPE_CHECKING:
     import torch
@@ -30,32 +30,13 @@ class Original(Protocol):
 
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None: ...
 
-    def results(self, texts: Texts) -> np.ndarray:
-        """The result for each text or pair of texts, without a prompt, one at a time: a batch would be padded."""
+    def results(self, texts: Texts, prompt: str = "") -> np.ndarray:
+        """The result for each text behind ``prompt``, or each pair of texts, one at a time: a batch would be padded."""
         ...
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:
         """Write the body, from token ids to ``token_vectors``, and the head behind it, if there is one, as ONNX in fp32."""
         ...
-
-
-def check_files(checkpoint: Checkpoint, description: Description) -> set[str]:
-    """Check that the files of ``checkpoint`` can be read and its architecture exported. Returns the names of its weights.
-
-    Raises:
-        CheckpointError, UnsupportedModelError: otherwise.
-    """
-    silence_libraries()
-    from transformers import AutoConfig
-
-    folder = checkpoint.folder / description.body
-    names = tensor_names(folder)
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # transformers raises whatever its parts raise
-        raise UnsupportedModelError(f"{folder / CONFIG_FILE}: transformers cannot read it ({error})") from error
-    check_architecture(checkpoint.id, config.model_type)
-    return names
 
 
 def load(kind: Callable, folder: Path, **options: Any):
@@ -98,14 +79,30 @@ def _link(folder: Path, to: Path) -> None:
             place.symlink_to(path.resolve())
 
 
-def compute(original: Original, texts: Texts, checkpoint: Checkpoint) -> Sequence[np.ndarray]:
-    """The results of ``original`` for ``texts``.
+def check_prompts(model: Any, description: Description, checkpoint: Checkpoint) -> None:
+    """Check that sentence-transformers' ``model`` has the prompts that :func:`..describe.describe` read.
+
+    Raises:
+        CheckpointError: it has others.
+    """
+    read = {name: prompt for name, prompt in description.own_prompts.items() if prompt}, description.default_prompt
+    loaded = {name: prompt for name, prompt in model.prompts.items() if prompt}, model.default_prompt_name
+    if read != loaded:
+        raise CheckpointError(
+            f"{checkpoint.folder}: its prompts and their default are {read} here and {loaded} in sentence-transformers"
+        )
+
+
+def compute(
+    original: Original, samples: Sequence[Sample], prompts: Mapping[str, str], checkpoint: Checkpoint
+) -> Sequence[np.ndarray]:
+    """The results of ``original`` for ``samples``, whose prompts are among ``prompts`` by name.
 
     Raises:
         CheckpointError: its class fails, as when its tokenizer gives what it does not take.
     """
     try:
-        return original.results(texts)
+        return [original.results([each.text], prompts.get(each.prompt_name, ""))[0] for each in track(samples, "texts")]
     except Exception as error:  # transformers and torch raise whatever their parts raise
         raise CheckpointError(f"{checkpoint.folder}: sentence-transformers cannot compute with it ({error})") from error
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from ..checkpoint import Checkpoint
 from ..describe import Description
+from ..errors import UnsupportedModelError
 from ..export import export_body, export_head
 from ..weights import check_weights
-from .original import Texts, check_files, head_of, load
+from .original import Texts, head_of, load
 
 
 class Scorer:
@@ -17,18 +18,21 @@ class Scorer:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers import CrossEncoder
 
-        names = check_files(checkpoint, description)
         self._encoder = load(CrossEncoder, checkpoint.folder, max_length=description.max_tokens)
+        if self._encoder.default_prompt_name:
+            raise UnsupportedModelError(
+                f"{checkpoint.folder}: puts the prompt {self._encoder.default_prompt_name!r} before pairs of texts, which is not supported"
+            )
         self._model = self._encoder.model
         self._hidden = description.hidden
         self.config = self._model.config.to_dict()
-        check_weights(self._model, names, checkpoint.folder / description.body, needs_pooler=True)
+        check_weights(self._model, checkpoint, description)
 
-    def results(self, texts: Texts) -> np.ndarray:
+    def results(self, texts: Texts, prompt: str = "") -> np.ndarray:
         """Logits: float32 [texts, labels]."""
         import torch
 
-        logits = self._encoder.predict(list(texts), batch_size=1, activation_fn=torch.nn.Identity())
+        logits = self._encoder.predict(list(texts), prompt=prompt, batch_size=1, activation_fn=torch.nn.Identity())
         return np.asarray(logits, np.float32).reshape(len(texts), -1)
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:

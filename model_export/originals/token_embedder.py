@@ -11,14 +11,11 @@ from ..describe import Description
 from ..errors import CheckpointError
 from ..export import export_body, export_head
 from ..graph.encoder_writer import OUTPUT
-from ..weights import check_weights
-from .original import check_files, load
+from ..weights import LINEAR, check_weights
+from .original import load
 
 if TYPE_CHECKING:
     import torch
-
-LINEAR = "linear.weight"
-"""The layer behind the token vectors in a checkpoint of the class ``HF_ColBERT`` (https://github.com/stanford-futuredata/ColBERT)."""
 
 
 class TokenEmbedder:
@@ -27,7 +24,6 @@ class TokenEmbedder:
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
         from sentence_transformers.sentence_transformer.modules import Transformer
 
-        names = check_files(checkpoint, description)
         folder = checkpoint.folder / description.body
         self._transformer = load(
             lambda path, device, trust_remote_code, local_files_only, model_kwargs: Transformer(
@@ -39,16 +35,17 @@ class TokenEmbedder:
         self._body_width = self._body.config.hidden_size
         self.config = self._body.config.to_dict()
         self._layers = [_linear(checkpoint.folder / path) for path in description.dense or [description.body]]
-        check_weights(self._body, names, folder, ignore=(LINEAR,))
+        check_weights(self._body, checkpoint, description)
 
-    def results(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Unit vectors of each text's tokens: float32 [tokens, dimensions]."""
+    def results(self, texts: Sequence[str], prompt: str = "") -> list[np.ndarray]:
+        """Unit vectors of each text's tokens: float32 [tokens, dimensions]. pylate inserts the token of a prompt behind ``[CLS]``; here
+        the tokenizer makes it of the text."""
         import torch
 
         head, results = self._head(), []
         with torch.no_grad():
             for text in texts:
-                features = self._transformer(self._transformer.preprocess([text]))
+                features = self._transformer(self._transformer.preprocess([prompt + text]))
                 results.append(head(features["token_embeddings"])[0].numpy())
         return results
 

@@ -54,6 +54,7 @@ BALANCED = Precision(
     "balanced",
     threshold=0.99,
     score_threshold=0.05,
+    words_threshold=0.8,
     arithmetic=TokenArithmetic,
     prepare=_prepare,
     quantizes_in_place=True,

@@ -22,4 +22,11 @@ class TextArithmetic(Arithmetic):
         return multiply(self.writer, f"{name}.weight", linear.weight, source, bias, linear.inputs)
 
 
-FAST = Precision("fast", threshold=0.97, score_threshold=0.15, arithmetic=TextArithmetic, quantizes_in_place=True)
+FAST = Precision(
+    "fast",
+    threshold=0.97,
+    score_threshold=0.15,
+    words_threshold=0.7,
+    arithmetic=TextArithmetic,
+    quantizes_in_place=True,
+)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..engine.engine import Engine
 from ..http.application import Application
 from ..http.auth import ApiKeyAuthenticator, Authenticator, SecretError
-from ..settings import Settings, make_service
+from ..settings import Settings, lambda_memory_mb, make_service
 from .events import EventHandler
 from .telemetry import Telemetry, process_seconds
 
@@ -29,7 +29,7 @@ def load(
     Raises:
         ArtifactError, SettingsError: the artifact cannot be served, or not with these settings.
     """
-    engine = Engine.load(Path(settings.model_dir), threads, on_step)
+    engine = Engine.load(Path(settings.model_dir), threads, lambda_memory_mb(os.environ), on_step)
     service = make_service(engine, settings)
     telemetry = Telemetry(
         function_name,

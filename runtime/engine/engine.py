@@ -1,8 +1,9 @@
 """The engine of an artifact: its session, its tokenizer and the head of its task.
 
-One text at a time goes through the graph, unpadded, so that a result cannot depend on the texts that came with it.
+Each text goes through the graph alone, unpadded, so that a result cannot depend on the texts that came with it.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def _ignore(step: str) -> None:
     """The default of ``on_step``."""
 
 
+def count_cpus() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Engine:
     """A loaded artifact; :meth:`load` makes one from a folder with a manifest, and checks its files.
 
@@ -28,10 +34,19 @@ class Engine:
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, threads: int | None = None, on_step: Callable[[str], None] = _ignore
+        self,
+        folder: Path,
+        manifest: Manifest,
+        threads: int | None = None,
+        memory_mb: float = float("inf"),
+        on_step: Callable[[str], None] = _ignore,
     ) -> None:
+        threads = threads or count_cpus()
         self.folder = folder
         self.manifest = manifest
+        memory = manifest.memory
+        self.texts_at_a_time = memory.texts_at_a_time(threads, memory_mb) if memory else threads
+        """How many texts may be computed at a time, from as many Python threads: for each CPU one, if there is memory for them."""
         self.head = make_head(folder, manifest)
         on_step("manifest")
         self.tokenizer = Tokenizer(folder, manifest.tokenizer)
@@ -40,8 +55,14 @@ class Engine:
         on_step("session")
 
     @classmethod
-    def load(cls, folder: Path, threads: int | None = None, on_step: Callable[[str], None] = _ignore) -> "Engine":
-        """Load the artifact in ``folder``, to compute with ``threads`` threads (by default one a CPU).
+    def load(
+        cls,
+        folder: Path,
+        threads: int | None = None,
+        memory_mb: float = float("inf"),
+        on_step: Callable[[str], None] = _ignore,
+    ) -> "Engine":
+        """Load the artifact in ``folder``, to compute with ``threads`` threads (by default one a CPU) in ``memory_mb`` MiB.
 
         Raises:
             ArtifactError: a file is missing, damaged or of another format; the message names it.
@@ -52,7 +73,7 @@ class Engine:
         check_file(folder, GRAPH_FILE, manifest)
         # Only the size: the weights are mapped and most of them never read; hashing would read all of them.
         check_file(folder, WEIGHTS_FILE, manifest, content=False)
-        return cls(folder, manifest, threads, on_step)
+        return cls(folder, manifest, threads, memory_mb, on_step)
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``, without special tokens."""

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST_FILE = "manifest.json"
 PAIR_TASKS = ("classify", "rerank")
 """Tasks whose models read pairs of texts, and score them."""
 GOLDEN_FILE = "golden.json"
+MARGIN_PERCENT = 10
+"""Added to measured peaks of memory, for differences between machines, and for Lambda's runtime client, which was not measured."""
 
 
 class ArtifactError(Exception):
@@ -50,6 +52,8 @@ class Differences(Struct):
     """Ids that kitoken may return where ``tokenizers`` does not."""
     pairs: list[tuple[int, int]]
     """Neighbouring ids with the same meaning."""
+    spaces: int | None = None
+    """The most white-space characters in a row that kitoken may be given; None for any number."""
 
 
 class PairInfo(Struct):
@@ -109,6 +113,15 @@ class Fidelity(Struct, tag="vectors"):
     """The lowest ``cosine_min`` with which the artifact may ship."""
 
 
+class SparseFidelity(Fidelity, tag="weights"):
+    """The same between the weights of a sparse model's words, and how many of the words with the largest weights are the same."""
+
+    words_mean: float
+    """The part of a text's words with the largest weights that artifact and fp32 model share: the mean over the texts."""
+    words_min: float
+    """The least of any text."""
+
+
 class ScoreFidelity(Struct, tag="scores"):
     """Differences between the scores of the artifact and of the fp32 model, over a fixed multilingual set of pairs of texts."""
 
@@ -116,7 +129,7 @@ class ScoreFidelity(Struct, tag="scores"):
     largest_difference: float
     """Of any label's score, after the model's activation."""
     kendall_tau: float
-    """Of the rankings of texts for a query by the first score, the mean over the queries: 1 if they are the same."""
+    """Kendall's tau-b of the rankings of texts for a query by the first score, the mean over the queries: 1 if they are the same."""
     threshold: float
     """The highest ``largest_difference`` with which the artifact may ship."""
 
@@ -128,6 +141,13 @@ class Memory(Struct):
     """Embedding a text of ``max_tokens`` tokens."""
     worst_text_mb: int
     """Tokenizing the allowed text that needs most memory."""
+    another_text_mb: int
+    """What is added by each further text of ``max_tokens`` tokens that is embedded at the same time."""
+
+    def texts_at_a_time(self, cpus: int, memory_mb: float) -> int:
+        """How many texts of ``max_tokens`` tokens to embed at a time with ``cpus`` CPUs in ``memory_mb`` MiB: at least 1."""
+        free = memory_mb * 100 / (100 + MARGIN_PERCENT) - max(self.longest_text_mb, self.worst_text_mb)
+        return int(min(cpus, max(1, 1 + free / self.another_text_mb)))
 
 
 class FileInfo(Struct):
@@ -185,7 +205,7 @@ class Manifest(Struct):
     """Name of the prompt that the checkpoint puts before every input, if it does."""
     tokenizer: TokenizerInfo
     graph: GraphInfo
-    fidelity: Fidelity | ScoreFidelity | None
+    fidelity: Fidelity | ScoreFidelity | SparseFidelity | None
     """None only while the artifact is being made."""
     memory: Memory | None
     """None only while the artifact is being made."""

@@ -21,13 +21,13 @@ INPUTS = {
 
 
 class Session:
-    """A loaded graph.
+    """A loaded graph, for several callers at a time: they share its ``threads``.
 
     Raises:
         ArtifactError: onnxruntime cannot load it.
     """
 
-    def __init__(self, folder: Path, info: GraphInfo, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, info: GraphInfo, threads: int) -> None:
         self._inputs = info.inputs
         self._session = _load(folder / GRAPH_FILE, threads)
 
@@ -44,10 +44,12 @@ class Session:
         return self._session.run([output], feed)[0][0]
 
 
-def _load(graph: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _load(graph: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # A thread that spins while it waits takes a CPU from the other texts, and is billed: Lambda shows more CPUs than it gives.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The graph was optimized when it was exported.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

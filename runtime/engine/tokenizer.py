@@ -5,12 +5,14 @@ encoded by ``tokenizers``:
 
 - texts that contain a special token;
 - texts with a character that the two libraries handle differently, most of them unassigned (``Differences.characters``);
-- texts whose ids contain a token or a pair of tokens for which the libraries may disagree (``Differences.tokens``, ``.pairs``).
+- texts whose ids contain a token or a pair of tokens for which the libraries may disagree (``Differences.tokens``, ``.pairs``);
+- texts with a long run of white space, where kitoken's expression for words looks ahead (``Differences.spaces``).
 
 ``model_export.differences`` explains why these are enough, and the one case that is not recognised: a string repeated three times
 without a space that has two segmentations of equal score. A text of white space only has no tokens.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -38,6 +40,9 @@ class Tokenizer:
             self._characters = np.array(info.differences.characters, np.uint32)
             self._tokens = frozenset(info.differences.tokens)
             self._pairs = frozenset(info.differences.pairs)
+            spaces = info.differences.spaces
+            # Looking behind, the search tries each run of white space once.
+            self._long_space = re.compile(rf"(?<!\s)\s{{{spaces + 1}}}") if spaces else None
 
     @cached_property
     def reference(self):
@@ -51,22 +56,23 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``, without the special tokens around it."""
+        ids = self.encode_fast(text)
+        return self.reference.encode(text, add_special_tokens=False).ids if ids is None else ids
+
+    def encode_fast(self, text: str) -> list[int] | None:
+        """As :meth:`encode`, by kitoken; None where its ids may differ from those of ``tokenizers``."""
         if self._kitoken is None or self._needs_reference(text):
-            return self._encode_with_reference(text)
+            return None
         ids = self._kitoken.encode(text, False)
         if ids == [self.info.blank]:
             return []
-        if self._tokens.isdisjoint(ids) and self._pairs.isdisjoint(pairwise(ids)):
-            return ids
-        del ids  # a million take 40 MB, which the reference needs
-        return self._encode_with_reference(text)
-
-    def _encode_with_reference(self, text: str) -> list[int]:
-        return self.reference.encode(text, add_special_tokens=False).ids
+        return ids if self._tokens.isdisjoint(ids) and self._pairs.isdisjoint(pairwise(ids)) else None
 
     def _needs_reference(self, text: str) -> bool:
-        """True if ``text`` contains a special token or a character that kitoken may handle differently."""
+        """True if ``text`` has a special token, a character that kitoken may handle differently, or too much white space."""
         if any(token in text for token in self.info.special_tokens):
+            return True
+        if self._long_space and self._long_space.search(text):
             return True
         if text.isascii():
             return False

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
+from ..engine.manifest import PAIR_TASKS
 from ..service.errors import RequestError, Unsupported
 from ..service.service import Service
 from . import routes, sizes
@@ -33,7 +34,7 @@ class Application:
         served_model_names: tuple[str, ...] = (),
     ) -> None:
         self.service = service
-        scored = service.manifest.task in ("classify", "rerank")
+        scored = service.manifest.task in PAIR_TASKS
         self.metrics = Metrics(service.manifest.max_tokens, "predict" if scored else "embed")
         self.authenticator = authenticator
         self._report = report

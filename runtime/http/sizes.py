@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from itertools import accumulate
 
+from ..engine.manifest import Manifest
 from ..service.errors import InvalidInput
 from ..service.options import OutputPrecision
 from .messages import Response
@@ -30,6 +31,10 @@ NUMBER_BYTES: dict[OutputPrecision, int] = {
     "ubinary": 5,
 }
 """Most bytes of a number in an answer."""
+WORD_BYTES = 48
+"""Most bytes of a sparse model's word in an answer: ``{"index":250000,"value":0.123456789},``, with spaces in a direct invocation."""
+USUAL_WORDS = 1024
+"""Words with a weight of a text; trained models give some hundred. Only their number is not bounded beforehand."""
 GZIPPED_SHARE = 0.46
 """Part of these bytes that vectors take when they are compressed, and in base64, as a Function URL sends them. This is no
 bound: random unit vectors of 128 to 4,096 dimensions took 0.41 to 0.43, other precisions less, vectors of length 0.0001 0.47."""
@@ -46,6 +51,15 @@ def vector_bytes(dimensions: int, precision: OutputPrecision, *, base64: bool = 
 def fitting_vectors(dimensions: int, precision: OutputPrecision, *, base64: bool = False, gzip: bool = False) -> int:
     """How many vectors an answer holds."""
     return int(ANSWER_BYTES // vector_bytes(dimensions, precision, base64=base64, gzip=gzip))
+
+
+def fitting_texts(manifest: Manifest) -> int:
+    """How many texts' results an answer holds, as numbers that are not compressed; for a sparse model as a rule."""
+    if manifest.task == "sparse":
+        return int(ANSWER_BYTES // (USUAL_WORDS * WORD_BYTES))
+    if manifest.task == "multi_vector":
+        return max(1, fitting_vectors(manifest.hidden, "float32") // manifest.max_tokens)
+    return fitting_vectors(manifest.dimensions, "float32")
 
 
 def check_vectors(

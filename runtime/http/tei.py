@@ -51,7 +51,7 @@ def info(call: Call) -> Response:
             max_input_length=manifest.max_tokens,
             max_batch_tokens=service.limits.max_tokens,
             max_batch_requests=1,
-            max_client_batch_size=min(service.limits.max_texts, sizes.fitting_vectors(manifest.dimensions, "float32")),
+            max_client_batch_size=min(service.limits.max_texts, sizes.fitting_texts(manifest)),
             auto_truncate=service.config.long_texts == "truncate",
             tokenization_workers=1,
             version=VERSION,

@@ -1,6 +1,6 @@
 """The time of a request: work is done step by step, as long as there is time for the next step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import TypeVar
 
@@ -10,13 +10,43 @@ ANSWER_SECONDS = 0.5
 """Time kept for writing the answer after the last step; 6 MB of JSON, compressed, took 0.2 s."""
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Pace:
+    """Whether there is time for the next of ``total`` items: for one as slow as the slowest so far, or if it is the first.
+
+    Lambda's timeout would kill the execution environment and leave the caller without an answer.
+    """
+
+    def __init__(self, total: int, deadline: float, done: str, param: str) -> None:
+        self._total, self._deadline, self._done, self._param = total, deadline, done, param
+        self._start = perf_counter()
+        self._count, self._slowest = 0, 0.0
+
+    def begin(self) -> float:
+        """The time when work for the next item begins.
+
+        Raises:
+            OutOfTime: there is no time for it.
+        """
+        now = perf_counter()
+        if self._count and now + self._slowest + ANSWER_SECONDS > self._deadline:
+            raise OutOfTime(
+                f"the request takes longer than the function may: {self._count} of {self._total} {self._done} in "
+                f"{now - self._start:.1f} s; send less in one request",
+                param=self._param,
+            )
+        return now
+
+    def end(self, begun: float) -> None:
+        """Count an item whose work began at ``begun``."""
+        self._count += 1
+        self._slowest = max(self._slowest, perf_counter() - begun)
 
 
 def in_time(items: Sequence[Item], deadline: float, done: str, param: str = "inputs") -> Iterator[Item]:
-    """``items`` one after the other; the caller does the work for one before it asks for the next.
-
-    Lambda's timeout would kill the execution environment and leave the caller without an answer. So the next item is given
-    only if there is time for one as slow as the slowest so far. The first item is always given.
+    """``items`` one after the other, as long as there is time; the caller does the work for one before it asks for the next.
 
     Args:
         items: What there is work for.
@@ -27,14 +57,43 @@ def in_time(items: Sequence[Item], deadline: float, done: str, param: str = "inp
     Raises:
         OutOfTime: there is no time for the next item; the message says how many are done.
     """
-    start = now = perf_counter()
-    slowest = 0.0
-    for count, item in enumerate(items):
-        if count and now + slowest + ANSWER_SECONDS > deadline:
-            raise OutOfTime(
-                f"the request takes longer than the function may: {count} of {len(items)} {done} in {now - start:.1f} s; "
-                "send less in one request",
-                param=param,
-            )
+    pace = _Pace(len(items), deadline, done, param)
+    for item in items:
+        begun = pace.begin()
         yield item
-        slowest, now = max(slowest, perf_counter() - now), perf_counter()
+        pace.end(begun)
+
+
+def map_in_time(
+    compute: Callable[[Item], Result],
+    items: Sequence[Item],
+    costs: Sequence[int],
+    at_a_time: int,
+    deadline: float,
+    done: str,
+) -> list[Result]:
+    """The results of ``compute`` for all ``items``, up to ``at_a_time`` of them computed at a time, in threads.
+
+    Args:
+        costs: How much work each item is, in any unit. The largest are begun first, so that all threads end at about the same time.
+        deadline, done: as for :func:`in_time`.
+
+    Raises:
+        OutOfTime: there is no time for one of the items; the message says how many are done.
+    """
+    pace = _Pace(len(items), deadline, done, "inputs")
+
+    def step(index: int) -> Result:
+        begun = pace.begin()
+        result = compute(items[index])
+        pace.end(begun)
+        return result
+
+    if at_a_time == 1 or len(items) == 1:
+        return [step(index) for index in range(len(items))]
+    from concurrent.futures import ThreadPoolExecutor
+
+    order = sorted(range(len(items)), key=lambda index: -costs[index])
+    with ThreadPoolExecutor(min(at_a_time, len(items))) as threads:
+        results = dict(zip(order, threads.map(step, order), strict=True))
+    return [results[index] for index in range(len(items))]

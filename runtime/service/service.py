@@ -21,7 +21,7 @@ from ..engine.manifest import Manifest
 from . import windows
 from .activations import ACTIVATIONS
 from .characters import fitting
-from .deadline import in_time
+from .deadline import Result, in_time, map_in_time
 from .errors import EmptyInput, InvalidInput, NotTokenizable, UnknownPromptError
 from .limits import Limits
 from .options import Direction, EmbedOptions, Encoded, EncodeOptions, LongTexts, ServiceConfig, Usage
@@ -121,7 +121,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
-        computed = _compute(lambda window: self.engine.embed(window, False), encoded, deadline)
+        computed = iter(self._compute(lambda window: self.engine.embed(window, False), encoded, deadline))
         pooled = [windows.mean(list(islice(computed, len(each))), each) for each in encoded.windows]
         vectors = np.stack(pooled)[:, : options.dimensions]
         vectors = normalize(vectors) if options.normalize else np.ascontiguousarray(vectors)
@@ -138,7 +138,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
-        vectors = list(_compute(self.engine.token_vectors, encoded, deadline))
+        vectors = self._compute(self.engine.token_vectors, encoded, deadline)
         return vectors, _usage(encoded, perf_counter() - start)
 
     def scores(self, encoded: Encoded, raw_scores: bool, deadline: float = float("inf")) -> tuple[np.ndarray, Usage]:
@@ -149,7 +149,11 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         """
         start = perf_counter()
         inputs = [(ids, own) for [ids], own in zip(encoded.windows, encoded.types, strict=True)]
-        logits = [self.engine.scores(*each) for each in in_time(inputs, deadline, "texts were scored")]
+        lengths = [len(ids) for ids, _ in inputs]
+        at_a_time = self.engine.texts_at_a_time
+        logits = map_in_time(
+            lambda each: self.engine.scores(*each), inputs, lengths, at_a_time, deadline, "texts were scored"
+        )
         activate = ACTIVATIONS["identity" if raw_scores else self.manifest.activation]
         return np.stack([activate(each) for each in logits]), _usage(encoded, perf_counter() - start)
 
@@ -162,10 +166,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the weights would not be done before the deadline.
         """
         start = perf_counter()
-        results = []
-        for weights in _compute(self.engine.sparse, encoded, deadline):
-            words = np.flatnonzero(weights)
-            results.append((words, weights[words]))
+        results = self._compute(lambda ids: _present(self.engine.sparse(ids)), encoded, deadline)
         return results, _usage(encoded, perf_counter() - start)
 
     def tokenize(
@@ -324,6 +325,13 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         given = f"{len(text)}" if len(text) > limit else f"{len(text)}, which Unicode decomposes to more than {limit}"
         raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {given}", param="inputs")
 
+    def _compute(self, compute: Callable[[list[int]], Result], encoded: Encoded, deadline: float) -> list[Result]:
+        """The results of ``compute`` for the windows of all inputs, in their order."""
+        flat = [window for each in encoded.windows for window in each]
+        unit = "texts" if len(flat) == len(encoded.windows) else "windows of the texts"
+        lengths, at_a_time = list(map(len, flat)), self.engine.texts_at_a_time
+        return map_in_time(compute, flat, lengths, at_a_time, deadline, f"{unit} were embedded")
+
     def _tokenize(self, text: str) -> list[int]:
         try:
             return self.engine.tokenize(text)
@@ -345,11 +353,10 @@ def _too_long(max_tokens: int, given: int) -> InvalidInput:
     return InvalidInput(f"`inputs` must have less than {max_tokens} tokens. Given: {given}", param="inputs")
 
 
-def _compute(compute: Callable[[list[int]], np.ndarray], encoded: Encoded, deadline: float) -> Iterator[np.ndarray]:
-    """The results of ``compute`` for the windows of all inputs, one after the other."""
-    flat = [window for each in encoded.windows for window in each]
-    unit = "texts" if len(flat) == len(encoded.windows) else "windows of the texts"
-    return map(compute, in_time(flat, deadline, f"{unit} were embedded"))
+def _present(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The words that have a weight, and their weights."""
+    words = np.flatnonzero(weights)
+    return words, weights[words]
 
 
 def _usage(encoded: Encoded, inference_seconds: float) -> Usage:

@@ -11,6 +11,7 @@ from containers.emulator import FunctionContainer
 from containers.tools import wait_until
 from infra.memory import needed_memory_mb
 from runtime.engine.manifest import read_manifest
+from serverless_embeddings_client import Client
 from tests.texts import LANGUAGES, ODD
 
 TEXT = LANGUAGES["en"]
@@ -58,6 +59,17 @@ def test_a_function_url_is_answered_as_well(function):
     answer = function.invoke(http_event("POST", "/embed", {"inputs": TEXT})).json()
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"]) == function.invoke({"inputs": TEXT}).json()
+
+
+def test_the_client_calls_it_by_its_name(function, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", function.api)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "us-east-1")
+    texts = [*LANGUAGES.values()] * 30
+    with Client(function="function", concurrency=2) as client:
+        vectors = client.embed(texts, prompt_name="passage")
+    expected = [function.invoke({"inputs": text, "prompt_name": "passage"}).json()[0] for text in LANGUAGES.values()]
+    assert np.array_equal(vectors, np.array(expected * 30, np.float32))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_a_version_that_answers_otherwise_gets_no_traffic(aws, project: Path, ar
     right = json.loads(golden.read_text())
     write_golden(golden, [right[0] | {"vector": right[0]["vector"][::-1]}, *right[1:]])
     changed = CdkApp(aws, CONTEXT | {"memory_mb": "1024"}, project)
-    with pytest.raises(ToolError, match="'First text' got another vector than the artifact has"):
+    with pytest.raises(ToolError, match="'First text' got another result than the artifact has"):
         changed.deploy()
     assert status(aws) == "UPDATE_ROLLBACK_COMPLETE"
     assert stack.live_version() == "1"

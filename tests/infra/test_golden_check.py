@@ -148,7 +148,7 @@ def test_another_vector_fails(check: ModuleType, cloudformation: CfnResponse, de
     ((status, reason),) = cloudformation.received
     assert status == "FAILED"
     assert f"{VERSION.format(1)} did not pass" in reason
-    assert "'First text' got another vector than the artifact has: their cosine is" in reason
+    assert "'First text' got another result than the artifact has: their distance is" in reason
 
 
 @pytest.mark.parametrize(

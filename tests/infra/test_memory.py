@@ -15,7 +15,7 @@ MODEL = "intfloat/multilingual-e5-small"
 
 def manifest(folder: Path, longest_text_mb: int, worst_text_mb: int) -> Manifest:
     """The manifest of an artifact with these peaks."""
-    memory = Memory(longest_text_mb=longest_text_mb, worst_text_mb=worst_text_mb)
+    memory = Memory(longest_text_mb=longest_text_mb, worst_text_mb=worst_text_mb, another_text_mb=50)
     return read_manifest(write_artifact(folder / "artifact", memory))
 
 

@@ -2,10 +2,19 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 SIZE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+MARKERS = {"query": "[Q] ", "document": "[D] "}
 LABELS = {0: "sport", 1: "politics", 2: "weather"}
+SENTENCES = [
+    "the library opens at nine",
+    "Zwei Hunde laufen am Strand",
+    "how do I reset my password",
+    "x",
+    "rain and sun over the old hills, " * 8,
+]
 FAMILIES: dict[str, Callable[[Path, Path, Path], None]] = {}
 """By name, what writes a checkpoint into a folder; it gets all-MiniLM-L6-v2's folder and a scratch folder too."""
 
@@ -23,8 +32,8 @@ def family(name: str):
 def save(folder: Path, minilm: Path, kind: str, config: str, types: bool = True, **options) -> None:
     """Write a checkpoint of transformers' class ``kind`` with MiniLM's tokenizer.
 
-    All weights are random, biases and norms too, so that a part that is left out shows; and a classifier's are large, so that scores
-    differ from text to text. ``types``: whether the tokenizer gives token types, as of a model that has two.
+    All weights are random, biases and norms too, so that a part that is left out shows; those of a scorer or a sparse model are such that
+    results differ from text to text (:func:`spread`). ``types``: whether the tokenizer gives token types, as of a model that has two.
     """
     import torch
     import transformers
@@ -45,10 +54,37 @@ def save(folder: Path, minilm: Path, kind: str, config: str, types: bool = True,
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:
                 parameter += 0.05 * torch.randn_like(parameter)
-            elif "classifier" in name or "score" in name:
-                parameter *= 10
+            elif kind.endswith(("ForSequenceClassification", "ForMaskedLM")) and "embeddings" not in name:
+                parameter *= 6  # with transformers' own small ones a token's vector hardly depends on the others
+    if kind.endswith("ForSequenceClassification"):
+        spread(model, tokenizer)
+    elif kind.endswith("ForMaskedLM"):
+        sparsify(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def spread(model, tokenizer) -> None:
+    """Scale the last layer of the scorer ``model`` so that its logits have mean 0 and standard deviation 1 over pairs of :data:`SENTENCES`."""
+    import torch
+
+    layer = [part for part in model.modules() if getattr(part, "out_features", 0) == model.config.num_labels][-1]
+    with torch.no_grad():
+        pairs = product(SENTENCES, SENTENCES)
+        encoded = [tokenizer(*pair, truncation=True, max_length=128, return_tensors="pt") for pair in pairs]
+        logits = torch.cat([model.eval()(**each).logits for each in encoded])
+        factor = 1 / logits.std(0)
+        layer.weight *= factor[:, None]
+        layer.bias.copy_((layer.bias - logits.mean(0)) * factor)
+
+
+def sparsify(model) -> None:
+    """Let ``model`` give few words of the vocabulary a logit above zero, other ones for other texts, as a trained SPLADE does."""
+    import torch
+
+    with torch.no_grad():
+        model.get_input_embeddings().weight *= 10
+        model.get_output_embeddings().bias.fill_(-4)
 
 
 def scorer(name: str, kind: str, config: str, labels: int, **options) -> None:
@@ -196,11 +232,12 @@ def _colbert(folder: Path, minilm: Path, scratch: Path) -> None:
 
 @family("colbert-of-pylate")
 def _colbert_of_pylate(folder: Path, minilm: Path, scratch: Path) -> None:
-    """As pylate saves one: the linear layer is a module."""
+    """As pylate saves one: the linear layer is a module, and tokens mark queries and documents."""
     import torch
     from safetensors.torch import save_file
+    from transformers import AutoTokenizer
 
-    save(folder, minilm, "BertModel", "BertConfig", **SIZE)
+    save(folder, minilm, "BertModel", "BertConfig", vocab_size=30524, **SIZE)
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"},
@@ -215,6 +252,11 @@ def _colbert_of_pylate(folder: Path, minilm: Path, scratch: Path) -> None:
     }
     (folder / "1_Dense" / "config.json").write_text(json.dumps(dense))
     save_file({"linear.weight": torch.randn(32, 64)}, folder / "1_Dense" / "model.safetensors")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(list(MARKERS.values()))
+    tokenizer.save_pretrained(folder)
+    prefixes = {f"{name}_prefix": marker for name, marker in MARKERS.items()}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prefixes))
 
 
 @family("matryoshka")

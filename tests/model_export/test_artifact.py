@@ -16,6 +16,7 @@ import pytest
 from configuration import PROJECT
 from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
+from model_export import resources
 from model_export.errors import ArtifactMissingError, CheckpointError, ExportError, FidelityError, UnsupportedModelError
 from model_export.precision import PRECISIONS
 from runtime.engine.engine import Engine
@@ -215,12 +216,12 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_told_and_nothing_is_left(small_bert, small_disk):
-    assert "GB on the disk" in str(build_error(ModelSettings(model=str(small_bert)), small_disk))
+    assert "MB on the disk" in str(build_error(ModelSettings(model=str(small_bert)), small_disk))
 
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_on_the_way_is_told_and_nothing_is_left(small_bert, small_disk, monkeypatch):
-    monkeypatch.setattr(artifacts, "_check_disk", lambda *_: None)
+    monkeypatch.setattr(resources, "DISK_FACTOR", 0)
     assert "is full" in str(build_error(ModelSettings(model=str(small_bert)), small_disk))
 
 

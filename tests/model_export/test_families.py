@@ -1,6 +1,7 @@
 """Each family of models, from a checkpoint to the answers of its routes, against sentence-transformers' own class for it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ from model_export import artifact as artifacts
 from runtime.engine.engine import Engine
 from tests.runtime.conftest import make_handler, serving
 
-from .families import FAMILIES, LABELS
+from .families import FAMILIES, LABELS, MARKERS
 
 TEXTS = [
     "The library opens at nine.",
@@ -89,6 +90,25 @@ def test_rerankers(served, name, precision, tolerance):
     }
 
 
+@pytest.mark.parametrize("activation", ["Sigmoid", "Identity"])
+@pytest.mark.parametrize("key", ["sentence_transformers", "sbert_ce_default_activation_function"])
+def test_a_rerankers_own_activation(served, tmp_path, key, activation):
+    """Sentence-transformers applies the activation that the checkpoint names; here as in TEI a score is a sigmoid, and ``raw_scores``
+    are what a checkpoint with the identity gives there."""
+    from sentence_transformers import CrossEncoder
+
+    checkpoint, _, client = served("reranker-bert")
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+    config = json.loads((copy / "config.json").read_text())
+    named = f"torch.nn.modules.{'linear' if activation == 'Identity' else 'activation'}.{activation}"
+    config[key] = {"activation_fn": named} if key == "sentence_transformers" else named
+    (copy / "config.json").write_text(json.dumps(config))
+    expected = CrossEncoder(str(copy), device="cpu").predict([(QUERY, text) for text in TEXTS], batch_size=1)
+    ranks = post(client, "/rerank", query=QUERY, texts=TEXTS, raw_scores=activation == "Identity")
+    scores = {rank["index"]: rank["score"] for rank in ranks}
+    np.testing.assert_allclose([scores[index] for index in range(len(TEXTS))], expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", names("classifier"))
 def test_classifiers(served, name):
     from transformers import pipeline
@@ -118,6 +138,7 @@ def test_a_sparse_model(served):
     from sentence_transformers import SparseEncoder
 
     checkpoint, _, client = served("splade")
+    assert client.get("/info").json()["max_client_batch_size"] == 127
     original = SparseEncoder(str(checkpoint), device="cpu")
     for text in TEXTS:
         expected = original.encode(text, convert_to_sparse_tensor=False).numpy()
@@ -139,6 +160,10 @@ def test_a_colbert(served, name, layer):
     from transformers import AutoModel, AutoTokenizer
 
     checkpoint, _, client = served(name)
+    info = client.get("/info").json()
+    assert info["dimensions"] == 32
+    assert info["max_client_batch_size"] == 78
+    assert info["prompts"] == (MARKERS if "pylate" in name else {})
     model, tokenizer = AutoModel.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(checkpoint)
     linear = load_file(checkpoint / layer)["linear.weight"]
     for text in TEXTS:
@@ -148,6 +173,14 @@ def test_a_colbert(served, name, layer):
             ]
         expected = torch.nn.functional.normalize(vectors @ linear.T, dim=-1)
         np.testing.assert_allclose(post(client, "/embed_all", inputs=text)[0], expected, atol=1e-4)
+    for prompt, marker in info["prompts"].items():
+        # pylate puts the marker's id behind the first one.
+        ids = tokenizer(TEXTS[0])["input_ids"]
+        ids = torch.tensor([[ids[0], tokenizer.convert_tokens_to_ids(marker), *ids[1:]]])
+        with torch.no_grad():
+            expected = torch.nn.functional.normalize(model(ids).last_hidden_state[0] @ linear.T, dim=-1)
+        actual = post(client, "/embed_all", inputs=TEXTS[0], prompt_name=prompt)[0]
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
     assert client.post("/embed", json={"inputs": "a"}).status_code == 424
 
 

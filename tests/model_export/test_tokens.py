@@ -34,6 +34,11 @@ NORMALIZERS = {
     "bpe, NFC and lower case": normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()]),
     "bpe, NFKC": normalizers.NFKC(),
 }
+QWEN = "bpe, NFC and Qwen's words"
+QWEN_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+NORMALIZERS[QWEN] = normalizers.NFC()
 FAMILIES = ["unigram", "wordpiece", *NORMALIZERS]
 TRICKY = {
     "runs of equal score": "——————3——— ··a····— ****************a**********",
@@ -59,10 +64,13 @@ def original(checkpoint):
     return AutoTokenizer.from_pretrained(checkpoint)
 
 
-def byte_level_bpe(normalizer):
-    """A small tokenizer of RoBERTa's kind."""
+def byte_level_bpe(normalizer, words=None):
+    """A small tokenizer of RoBERTa's kind; ``words``: an expression for words other than GPT-2's."""
     tokenizer = HuggingFaceTokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if words:
+        split = pre_tokenizers.Split(HuggingFaceRegex(words), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
     if normalizer:
         tokenizer.normalizer = normalizer
@@ -97,7 +105,8 @@ def families(checkpoint, minilm, tmp_path_factory):
     def get(family):
         if family not in exported:
             if family in NORMALIZERS:
-                folders[family] = save(byte_level_bpe(NORMALIZERS[family]), tmp_path_factory.mktemp("bpe"))
+                tokenizer = byte_level_bpe(NORMALIZERS[family], QWEN_WORDS if family == QWEN else None)
+                folders[family] = save(tokenizer, tmp_path_factory.mktemp("bpe"))
             exported[family] = export(folders[family], tmp_path_factory.mktemp("tokenizer"))
         return exported[family]
 
@@ -148,6 +157,13 @@ class TestFamilies:
         tokenizer, backend = families(family)
         assert_equal_ids(tokenizer, backend, random_texts(backend, 10_000, seed=2))
 
+    @pytest.mark.parametrize("count", [1000, 1001, 1_000_000])
+    def test_ids_around_long_white_space(self, families, family, count):
+        """Where kitoken's expression looks ahead, it fails on a million spaces, and not with an exception."""
+        tokenizer, backend = families(family)
+        text = f"a{' ' * count}b"
+        assert tokenizer.encode(text) == backend.encode(text, add_special_tokens=False).ids
+
     @pytest.mark.slow
     def test_ids_of_200_000_random_texts(self, families, family):
         tokenizer, backend = families(family)
@@ -186,11 +202,20 @@ class TestWithoutKitoken:
         assert "handles 'a' differently" in self.exported(tokenizer, tmp_path, capfd)
 
     def test_words_that_are_found_by_looking_ahead(self, tmp_path, capfd):
-        """As in Llama 3 and Qwen."""
-        tokenizer = byte_level_bpe(None)
-        words = pre_tokenizers.Split(HuggingFaceRegex(r"\p{L}+|\s+(?!\S)|\s+|[^\s\p{L}]+"), "isolated")
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(False, use_regex=False)])
+        tokenizer = byte_level_bpe(None, r"\p{L}+(?!\S)|\p{L}+|\s+|[^\s\p{L}]+")
         assert "would crash on a long text" in self.exported(tokenizer, tmp_path, capfd)
+
+    def test_merges_that_are_hardly_ever_the_same(self, tmp_path, capfd):
+        """As in Llama 3: every way to cut a token in two is a merge, and kitoken takes the first for all. It would start and then
+        leave nearly all texts to the slower library."""
+        tokenizer = byte_level_bpe(None)
+        definition = json.loads(tokenizer.to_str())
+        vocabulary, ways = definition["model"]["vocab"], []
+        for token in sorted(vocabulary, key=vocabulary.get):
+            cuts = [(token[:at], token[at:]) for at in range(1, len(token)) if token not in SPECIAL_TOKENS]
+            ways += [cut for cut in reversed(cuts) if vocabulary.keys() >= set(cut)]
+        tokenizer.model = models.BPE(vocabulary, ways)
+        assert "plain texts to tokenizers" in self.exported(tokenizer, tmp_path, capfd)
 
 
 def test_merges_that_are_not_listed(tmp_path):

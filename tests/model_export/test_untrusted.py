@@ -18,7 +18,7 @@ from model_export.__main__ import main
 from model_export.checkpoint.hub import _wanted
 from model_export.describe import describe
 from model_export.errors import CheckpointError, UnsupportedModelError
-from model_export.originals import load_original
+from model_export.originals import check_original, load_original
 from model_export.tokenizer import export_tokenizer
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -299,7 +299,9 @@ def test_a_tokenizer_that_panics_is_refused(folder, tmp_path):
 
 def load(folder: Path) -> None:
     checkpoint = checkpoints.fetch(ModelSettings(model=str(folder)))
-    load_original(checkpoint, describe(checkpoint, None, None))
+    description = describe(checkpoint, None, None)
+    check_original(checkpoint, description)
+    load_original(checkpoint, description)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ REQUEST_BYTES = 6 * 1024 * 1024
 SHORT_TEXT = "a"
 """Can be embedded by every model: if the endpoint refuses it, the request's options are wrong."""
 ADVICE = {
-    401: "pass `api_key`, the key of the deployment",
+    401: "the key is `api_key` in Python, the variable EMBEDDINGS_API_KEY for the command",
     403: "the caller's AWS credentials need the permission to invoke this function or its URL",
     404: "is this the address of an embeddings endpoint, with nothing after the host, or the function's name and region?",
 }
@@ -181,6 +181,7 @@ class AsyncClient:
         """
         content = None if body is None else _encoded(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
+        has_answered = self._info is not None
         for attempt in itertools.count(1):
             retry_after = None
             try:
@@ -191,6 +192,7 @@ class AsyncClient:
             except httpx.TransportError as error:
                 failure = EndpointError(f"{self._where} cannot be reached: {str(error) or type(error).__name__}")
             else:
+                has_answered = True
                 if response.is_success:
                     return self._decoded(response)
                 failure = self._failure(response)
@@ -198,8 +200,7 @@ class AsyncClient:
                     raise failure
                 retry_after = response.headers.get("retry-after")
             # An address that never answered may be a slip; an endpoint that did will be back.
-            never_answered = self._info is None and failure.status is None
-            attempts = retries.FIRST_ATTEMPTS if never_answered else retries.ATTEMPTS
+            attempts = retries.ATTEMPTS if has_answered else retries.FIRST_ATTEMPTS
             wait = retries.wait_seconds(attempt, attempts, retry_after)
             if wait is None:
                 asked = f", Retry-After: {retry_after}" if retry_after else ""

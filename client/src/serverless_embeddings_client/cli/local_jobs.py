@@ -54,7 +54,7 @@ def estimate(job: dict, model_dir: Path | None) -> tuple[dict, int]:
     """What a run would have to do, and how many processes would do it."""
     local, jobs, msgspec = _modules("bulk.local", "bulk.job", "msgspec")
     found = _call(lambda: local.forecast_local(jobs.read_job(job), _check(model_dir)))
-    return msgspec.to_builtins(found), job.get("concurrency") or local.cpus()
+    return msgspec.to_builtins(found), job.get("concurrency") or local.count_cpus()
 
 
 def run(job: dict, model_dir: Path | None) -> dict:

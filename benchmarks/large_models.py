@@ -1,0 +1,134 @@
+"""Measures exports of large models: ``python -m benchmarks.large_models [NAME …]`` prints the table of docs/models.md.
+
+Their checkpoints have the shapes of :data:`SHAPES`, random weights (2.3 GB in fp32) and the embedded model's tokenizer. They and their
+artifacts are in ``build/benchmarks/large`` and are removed again. It takes some ten minutes a model and 10 GB of disk.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from configuration.groups import EMBEDDED, ModelSettings
+from containers.tools import PROJECT
+from infra.memory import needed_memory_mb
+from model_export import checkpoint as checkpoints
+from model_export.checkpoint import CONFIG_FILE
+from runtime.engine.manifest import read_manifest
+
+FOLDER = PROJECT / "build" / "benchmarks" / "large"
+INTERVAL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's class in transformers, and what its configuration says."""
+
+    kind: str
+    max_tokens: int
+    pooling: str
+    options: dict[str, int]
+    dtype: str = "float32"
+    """Of the weights in the checkpoint."""
+
+
+LARGE = {"num_hidden_layers": 24, "num_attention_heads": 16, "hidden_size": 1024, "intermediate_size": 4096}
+XLM_ROBERTA = {**LARGE, "vocab_size": 250002, "type_vocab_size": 1, "pad_token_id": 1}
+QWEN3 = {
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "vocab_size": 151669,
+    "max_position_embeddings": 32768,
+}
+SHAPES = {
+    "multilingual-e5-large": Shape("XLMRoberta", 512, "mean", {**XLM_ROBERTA, "max_position_embeddings": 514}),
+    "bge-m3": Shape("XLMRoberta", 8192, "cls", {**XLM_ROBERTA, "max_position_embeddings": 8194}),
+    "Qwen3-Embedding-0.6B": Shape("Qwen3", 2048, "lasttoken", QWEN3, "bfloat16"),
+}
+"""By the name of a model that has it: https://huggingface.co/intfloat/multilingual-e5-large, https://huggingface.co/BAAI/bge-m3 and
+https://huggingface.co/Qwen/Qwen3-Embedding-0.6B, as in their ``config.json``."""
+
+
+def write_checkpoint(folder: Path, shape: Shape) -> None:
+    """Write a checkpoint of this ``shape`` with random weights."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{shape.kind}Config")(**shape.options)
+    model = getattr(transformers, f"{shape.kind}Model")(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:  # all zeros or ones, which no trained model has
+                parameter += 0.05 * torch.randn_like(parameter)
+    model.to(getattr(torch, shape.dtype)).save_pretrained(folder)
+    source = checkpoints.fetch(ModelSettings(model=EMBEDDED)).folder
+    for path in source.rglob("*"):
+        if path.is_file() and path.suffix == ".json" and path.name != CONFIG_FILE:
+            (folder / path.relative_to(source)).parent.mkdir(exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(source))
+    size = shape.options["vocab_size"]
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] = tokenizer["model"]["vocab"][:size]
+    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] < size]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": shape.max_tokens}))
+    pooling = {"word_embedding_dimension": shape.options["hidden_size"], "pooling_mode": shape.pooling}
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / CONFIG_FILE).write_text(json.dumps(pooling))
+
+
+def export(model: Path) -> tuple[Path, float, int]:
+    """The artifact of the checkpoint ``model``, the seconds that it took, and the largest memory of the process in bytes.
+
+    Memory is that which the kernel cannot take back: not of mapped files.
+    """
+    command = [sys.executable, "-m", "model_export", "--keep-latest", "-c", f"model={model}"]
+    start, largest = time.monotonic(), 0
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            largest = max(largest, _anonymous_bytes(process.pid))
+            time.sleep(INTERVAL_SECONDS)
+        folder = process.stdout.read().strip()
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return Path(folder), time.monotonic() - start, largest
+
+
+def _anonymous_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024 if "RssAnon:" in status else 0
+
+
+def main(names: list[str]) -> None:
+    """Print a row for each of the shapes ``names``."""
+    print(
+        "| shape of | fp32 weights | export | its memory | times the weights | artifact | cosine, mean | 1st percentile | `memory_mb` |"
+    )
+    print("|---|" + "---:|" * 8)
+    for name in names:
+        folder = FOLDER / name
+        shutil.rmtree(folder, ignore_errors=True)
+        write_checkpoint(folder, SHAPES[name])
+        weights = 4 * checkpoints.count_parameters(folder)
+        artifact, seconds, largest = export(folder)
+        manifest = read_manifest(artifact)
+        print(
+            f"| {name} | {weights / 1e9:.2f} GB | {seconds:.0f} s | {largest / 1e9:.2f} GB | {largest / weights:.2f} "
+            f"| {sum(file.bytes for file in manifest.files.values()) / 1e6:.0f} MB | {manifest.fidelity.cosine_mean} "
+            f"| {manifest.fidelity.cosine_p1} | {needed_memory_mb(manifest)} |",
+            flush=True,
+        )
+        shutil.rmtree(folder)
+        shutil.rmtree(artifact)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(SHAPES))
