@@ -74,7 +74,7 @@ def _worst_texts(manifest: Manifest) -> Iterator[dict]:
             yield {"inputs": text, "truncate": True}
     room = limits.characters(manifest.max_tokens, False)
     yield _request("/tokenize", {"inputs": GREEDY[0] * room})
-    yield from _longest_text(manifest)
+    yield from _longest_texts(1)(manifest)
 
 
 def _request(path: str, body: dict) -> dict:

@@ -20,7 +20,7 @@ from ..errors import CheckpointError, UnsupportedModelError
 from ..graph.encoder_writer import OUTPUT
 from ..graph.head import rename_value
 from ..graph.model import read_model, save_model
-from ..graph.optimize import raise_opset
+from ..graph.optimize import WEIGHT_BYTES, raise_opset
 from ..graph.sessions import open_graph, run
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def check_published(checkpoint: Checkpoint, description: Description) -> str:
         model = onnx.load(file, load_external_data=False)
     except Exception as error:  # protobuf raises its own
         raise CheckpointError(f"{file}: is damaged ({error})") from error
-    weights = list(model.graph.initializer)
-    names = {tensor.name for tensor in weights}
+    names = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: value.type.tensor_type for value in model.graph.input if value.name not in names}
     if "input_ids" not in inputs or not inputs.keys() <= INPUTS.keys():
         raise UnsupportedModelError(
@@ -104,8 +103,14 @@ def check_published(checkpoint: Checkpoint, description: Description) -> str:
     if foreign:
         raise UnsupportedModelError(f"{file}: has operators of {', '.join(foreign)}, which onnxruntime does not have")
     output = _token_vectors(file, model, description.hidden)
+    small = []
+    for tensor in model.graph.initializer:
+        if tensor.ByteSize() < WEIGHT_BYTES and tensor.data_location != TensorProto.EXTERNAL:
+            small.append(tensor)
+        else:
+            model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     del model.graph.initializer[:]
-    model.graph.input.extend(helper.make_tensor_value_info(each.name, each.data_type, each.dims) for each in weights)
+    model.graph.initializer.extend(small)
     try:
         raise_opset(model)
     except UnsupportedModelError as error:

@@ -327,7 +327,7 @@ def _linear(*sizes: int):
 
 @family("published-onnx")
 def _published_onnx(folder: Path, minilm: Path, scratch: Path) -> None:
-    """As nomic and gte-multilingual: an architecture that only its own Python knows, and an ONNX file beside it; here BERT's."""
+    """As nomic: an architecture that only its own Python knows, and an ONNX file beside it; here BERT's."""
     from optimum.exporters.onnx import onnx_export_from_model
     from sentence_transformers import SentenceTransformer
     from transformers import BertModel
@@ -343,3 +343,99 @@ def _published_onnx(folder: Path, minilm: Path, scratch: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     own = {"model_type": "own_bert", "auto_map": {"AutoModel": "modeling_own.OwnModel"}}
     (folder / "config.json").write_text(json.dumps({**config, **own}))
+
+
+def encoder(name: str, kind: str, config: str, types: bool = False, **options) -> None:
+    """Register an embedding model with a mean behind it."""
+
+    @family(f"encoder-{name}")
+    def write(folder: Path, minilm: Path, scratch: Path) -> None:
+        save(scratch, minilm, kind, config, types, **{**SIZE, **options})
+        save_sentence_model(folder, scratch, [_modules().Pooling(64, "mean"), _modules().Normalize()])
+
+
+ROBERTA = {"max_position_embeddings": 130, "pad_token_id": 1}
+"""Its positions start behind the padding token's id."""
+encoder("roberta", "RobertaModel", "RobertaConfig", **ROBERTA)
+encoder("xlm-roberta", "XLMRobertaModel", "XLMRobertaConfig", **ROBERTA)
+encoder("camembert", "CamembertModel", "CamembertConfig", **ROBERTA)
+encoder("mpnet", "MPNetModel", "MPNetConfig", **ROBERTA)
+encoder("distilbert", "DistilBertModel", "DistilBertConfig", dim=64, n_layers=2, n_heads=4, hidden_dim=128)
+encoder("albert", "AlbertModel", "AlbertConfig", types=True, embedding_size=32)
+encoder("electra", "ElectraModel", "ElectraConfig", types=True, embedding_size=32)
+encoder("deberta-v2", "DebertaV2Model", "DebertaV2Config", types=True)
+encoder("modernbert", "ModernBertModel", "ModernBertConfig", cls_token_id=101, sep_token_id=102)
+encoder("relative-positions", "BertModel", "BertConfig", types=True, position_embedding_type="relative_key")
+encoder(
+    "gemma3",
+    "Gemma3TextModel",
+    "Gemma3TextConfig",
+    num_key_value_heads=2,
+    head_dim=16,
+    use_bidirectional_attention=True,
+)
+encoder("mt5", "MT5EncoderModel", "MT5Config", d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4)
+
+
+def stored(name: str):
+    """Register a BERT whose files the function below changes."""
+
+    def register(change: Callable[[Path], None]):
+        @family(f"stored-{name}")
+        def write(folder: Path, minilm: Path, scratch: Path) -> None:
+            FAMILIES["bert"](folder, minilm, scratch)
+            change(folder)
+
+        return change
+
+    return register
+
+
+def _resave(folder: Path, **options) -> None:
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    (model.to(options.pop("dtype")) if "dtype" in options else model).save_pretrained(folder, **options)
+
+
+@stored("as-bin")
+def _as_bin(folder: Path) -> None:
+    import torch
+    from transformers import AutoModel
+
+    torch.save(AutoModel.from_pretrained(folder).state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+@stored("in-fp16")
+def _in_fp16(folder: Path) -> None:
+    import torch
+
+    _resave(folder, dtype=torch.float16)
+
+
+@stored("in-bf16")
+def _in_bf16(folder: Path) -> None:
+    import torch
+
+    _resave(folder, dtype=torch.bfloat16)
+
+
+@stored("in-several-files")
+def _in_several_files(folder: Path) -> None:
+    _resave(folder, max_shard_size="1MB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+
+
+@stored("with-vocab-txt-alone")
+def _with_vocab_txt_alone(folder: Path) -> None:
+    assert (folder / "vocab.txt").exists()
+    (folder / "tokenizer.json").unlink()
+
+
+@stored("with-python-of-its-own")
+def _with_python_of_its_own(folder: Path) -> None:
+    """Which transformers' own class does without."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": {"AutoModel": "modeling_own.OwnModel"}}))

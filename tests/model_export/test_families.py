@@ -185,7 +185,9 @@ def test_a_colbert(served, name, layer):
 
 
 @pytest.mark.parametrize(
-    "name", names("dense", "two-dense", "layer-norm", "old-layout", "static", "matryoshka", "decoder", "gemma3", "t5")
+    "name",
+    names("dense", "two-dense", "layer-norm", "old-layout", "static", "matryoshka", "decoder", "gemma3", "t5")
+    + names("encoder"),
 )
 @pytest.mark.parametrize(("precision", "least"), [("exact", 0.99999), ("balanced", 0.995)])
 def test_embedders(served, name, precision, least):
@@ -200,6 +202,11 @@ def test_embedders(served, name, precision, least):
     if precision == "exact" and not engine.manifest.normalize:
         plain = np.array(post(client, "/embed", inputs=TEXTS, normalize=False))
         np.testing.assert_allclose(plain, [original.encode(text) for text in TEXTS], atol=2e-4)
+
+
+@pytest.mark.parametrize("name", names("stored"))
+def test_ways_to_store_a_model(served, name):
+    test_embedders(served, name, "exact", 0.99999)
 
 
 @pytest.mark.parametrize("name", names("decoder-qwen3"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -81,10 +82,10 @@ def test_parameters_are_those_that_transformers_counts(small_bert, save_sentence
 def test_too_little_memory_is_told_before_the_export(small_bert, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(resources, "available_memory", lambda: 1_000_000_000)
     with pytest.raises(
-        ExportError, match=r"the export needs 1,7\d\d MB of memory, and this machine has 1,000 MB available"
+        ExportError, match=r"the export needs 1,6\d\d MB of memory, and this machine has 1,000 MB available"
     ):
         artifacts.build(ModelSettings(model=str(small_bert)), tmp_path)
-    assert "the export takes up to 1,7" in capsys.readouterr().err.replace("\n", " ")
+    assert "the export takes up to 1,6" in capsys.readouterr().err.replace("\n", " ")
 
 
 @pytest.fixture
@@ -120,8 +121,9 @@ def test_long_steps_say_how_much_is_left(monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Bert", "Qwen3"])
-def test_an_export_takes_twice_the_weights_in_memory(tmp_path, kind):
-    """The rewritten graph and one that is kept. The libraries take memory too, so two sizes are compared."""
+def test_an_export_takes_at_most_three_times_its_weights_in_memory(tmp_path, kind):
+    """The rewritten graph and one that is kept, from weights in 16 bits, of which torch makes a copy. The libraries take memory too,
+    so two sizes are compared. Measured: 2.14 and 2.23 times."""
     peaks, weights = [], []
     for width in (64, 1536):
         options = {
@@ -138,5 +140,6 @@ def test_an_export_takes_twice_the_weights_in_memory(tmp_path, kind):
         artifact, _, peak = export(folder)
         weights.append(4 * count_parameters(folder))
         peaks.append(peak)
-        subprocess.run(["rm", "-r", artifact], check=True)
-    assert peaks[1] - peaks[0] <= resources.MEMORY_FACTOR * (weights[1] - weights[0])
+        shutil.rmtree(artifact)
+    assert peaks[1] - peaks[0] <= 3 * (weights[1] - weights[0])
+    assert peaks[1] <= resources.MEMORY_BASE + resources.MEMORY_FACTOR * weights[1]
