@@ -1,7 +1,7 @@
-"""Measures exports of large models: ``python -m benchmarks.large_models [NAME …]`` prints the table of docs/models.md.
+"""Measures exports of models with other shapes: ``python -m benchmarks.large_models [NAME …]`` prints the table of docs/models.md.
 
-Their checkpoints have the shapes of :data:`SHAPES`, random weights (2.3 GB in fp32) and the embedded model's tokenizer. They and their
-artifacts are in ``build/benchmarks/large`` and are removed again. It takes some ten minutes a model and 10 GB of disk.
+Their checkpoints have the shapes of :data:`SHAPES`, random weights (up to 2.4 GB in fp32) and the embedded model's tokenizer. They and
+their artifacts are in ``build/benchmarks/large`` and are removed again. It takes some ten minutes a model and 10 GB of disk.
 """
 
 import json
@@ -9,18 +9,25 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from configuration.groups import EMBEDDED, ModelSettings
 from containers.tools import PROJECT
 from infra.memory import needed_memory_mb
 from model_export import checkpoint as checkpoints
 from model_export.checkpoint import CONFIG_FILE
+from runtime.engine.engine import Engine
 from runtime.engine.manifest import read_manifest
+from runtime.engine.session import INPUTS
 
 FOLDER = PROJECT / "build" / "benchmarks" / "large"
 INTERVAL_SECONDS = 0.05
+TOKENS = 512
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,22 @@ QWEN3 = {
     "vocab_size": 151669,
     "max_position_embeddings": 32768,
 }
+MODERN_BERT = {
+    "num_hidden_layers": 22,
+    "num_attention_heads": 12,
+    "hidden_size": 768,
+    "intermediate_size": 1152,
+    "vocab_size": 50368,
+    "max_position_embeddings": 8192,
+}
 SHAPES = {
+    "ModernBERT-base": Shape("ModernBert", 512, "mean", MODERN_BERT),
     "multilingual-e5-large": Shape("XLMRoberta", 512, "mean", {**XLM_ROBERTA, "max_position_embeddings": 514}),
     "bge-m3": Shape("XLMRoberta", 8192, "cls", {**XLM_ROBERTA, "max_position_embeddings": 8194}),
     "Qwen3-Embedding-0.6B": Shape("Qwen3", 2048, "lasttoken", QWEN3, "bfloat16"),
 }
-"""By the name of a model that has it: https://huggingface.co/intfloat/multilingual-e5-large, https://huggingface.co/BAAI/bge-m3 and
+"""By the name of a model that has it: https://huggingface.co/answerdotai/ModernBERT-base,
+https://huggingface.co/intfloat/multilingual-e5-large, https://huggingface.co/BAAI/bge-m3 and
 https://huggingface.co/Qwen/Qwen3-Embedding-0.6B, as in their ``config.json``."""
 
 
@@ -107,12 +124,37 @@ def _anonymous_bytes(pid: int) -> int:
     return int(status.partition("RssAnon:")[2].split()[0]) * 1024 if "RssAnon:" in status else 0
 
 
+def compare_speed(artifact: Path, model: Path, scratch: Path) -> float:
+    """CPU time of ``artifact`` for a text of :data:`TOKENS` tokens, divided by that of Optimum's export of ``model`` in fp32 in
+    onnxruntime: with one thread, in turns, the least of :data:`ROUNDS` each."""
+    import onnxruntime
+    from optimum.exporters.onnx import main_export
+
+    task = {"task": "feature-extraction", "library_name": "transformers"}
+    main_export(str(model), scratch, **task, dtype="fp32", do_validation=False, trust_remote_code=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(scratch / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    ids = np.random.default_rng(0).integers(10, 1000, (1, TOKENS))
+    types = np.zeros_like(ids)
+    feed = {value.name: INPUTS[value.name](ids, types) for value in session.get_inputs()}
+    engine, text = Engine.load(artifact, threads=1), ids[0].tolist()
+    runs: dict[str, Callable] = {"ours": lambda: engine.embed(text), "fp32": lambda: session.run(None, feed)}
+    least = dict.fromkeys(runs, float("inf"))
+    for _ in range(ROUNDS + 1):  # the first warms up
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            least[name] = min(least[name], time.process_time() - start)
+    return least["ours"] / least["fp32"]
+
+
 def main(names: list[str]) -> None:
     """Print a row for each of the shapes ``names``."""
     print(
-        "| shape of | fp32 weights | export | its memory | times the weights | artifact | cosine, mean | least | `memory_mb` |"
+        "| shape of | fp32 weights | export | its memory | times the weights | artifact | cosine, mean | least | × onnxruntime fp32 | `memory_mb` |"
     )
-    print("|---|" + "---:|" * 8)
+    print("|---|" + "---:|" * 9)
     for name in names:
         folder = FOLDER / name
         shutil.rmtree(folder, ignore_errors=True)
@@ -120,10 +162,11 @@ def main(names: list[str]) -> None:
         weights = 4 * checkpoints.count_parameters(folder)
         artifact, seconds, largest = export(folder)
         manifest = read_manifest(artifact)
+        speed = compare_speed(artifact, folder, folder / "optimum")
         print(
             f"| {name} | {weights / 1e9:.2f} GB | {seconds:.0f} s | {largest / 1e9:.2f} GB | {largest / weights:.2f} "
             f"| {sum(file.bytes for file in manifest.files.values()) / 1e6:.0f} MB | {manifest.fidelity.cosine_mean} "
-            f"| {manifest.fidelity.cosine_min} | {needed_memory_mb(manifest)} |",
+            f"| {manifest.fidelity.cosine_min} | {speed:.2f} | {needed_memory_mb(manifest)} |",
             flush=True,
         )
         shutil.rmtree(folder)
