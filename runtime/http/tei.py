@@ -3,7 +3,6 @@
 from itertools import accumulate
 
 from ..engine.manifest import PAIR_TASKS, Manifest
-from ..service.errors import EmptyInput
 from ..service.options import EmbedOptions, Usage
 from . import VERSION, sizes
 from .answers import json_answer, numbers_answer, shortest, text_answer, vectors_answer
@@ -57,6 +56,7 @@ def info(call: Call) -> Response:
             version=VERSION,
             sha=None,
             docker_label=None,
+            task=manifest.task,
             dimensions=manifest.dimensions,
             matryoshka_dimensions=manifest.matryoshka_dimensions,
             similarity=manifest.similarity,
@@ -151,8 +151,6 @@ def rank(call: Call, query: str, texts: list[str], options: PairTruncation, name
     """``texts``, the request's field ``name``, by their relevance to ``query``."""
     service = call.service
     service.limits.check_count(len(texts), name)
-    if not query:
-        raise EmptyInput("`query` cannot be empty", param="query")
     encoded = call.encode_pairs([(query, text) for text in texts], truncation_options(service, options))
     scores, usage = service.scores(encoded, options.raw_scores, call.deadline)
     ranks = [Rank(index, score) for index, score in enumerate(shortest(scores[:, 0]))]

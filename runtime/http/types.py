@@ -372,6 +372,10 @@ class Info(Struct, kw_only=True):
     version: str
     sha: str | None
     docker_label: str | None
+    task: Annotated[
+        Literal["embed", "multi_vector", "sparse", "classify", "rerank"],
+        Meta(description="Our own: what the model does; `multi_vector` is a ColBERT's."),
+    ]
     dimensions: Annotated[int, Meta(description="Our own: length of the vectors.")]
     matryoshka_dimensions: Annotated[
         list[int], Meta(description="Our own: shorter vectors that the model was trained for; empty if it names none.")

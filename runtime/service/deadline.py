@@ -1,6 +1,7 @@
 """The time of a request: work is done step by step, as long as there is time for the next step."""
 
 from collections.abc import Callable, Iterator, Sequence
+from threading import Lock
 from time import perf_counter
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ class _Pace:
         self._total, self._deadline, self._done, self._param = total, deadline, done, param
         self._start = perf_counter()
         self._count, self._slowest = 0, 0.0
+        self._lock = Lock()
 
     def begin(self) -> float:
         """The time when work for the next item begins.
@@ -41,8 +43,10 @@ class _Pace:
 
     def end(self, begun: float) -> None:
         """Count an item whose work began at ``begun``."""
-        self._count += 1
-        self._slowest = max(self._slowest, perf_counter() - begun)
+        seconds = perf_counter() - begun
+        with self._lock:
+            self._count += 1
+            self._slowest = max(self._slowest, seconds)
 
 
 def in_time(items: Sequence[Item], deadline: float, done: str, param: str = "inputs") -> Iterator[Item]:

@@ -271,7 +271,10 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         else:
             content, frame, room = self._known(value), list, max_tokens
         if len(content) <= room:
-            return [frame(content)], cut
+            ids = frame(content)
+            if not ids:  # as of white space, where a tokenizer drops it and puts nothing around a text
+                raise EmptyInput("`inputs` has a text without tokens", param="inputs")
+            return [ids], cut
         if mode == "truncate":
             return [frame(_cut(content, room, options.truncation_direction))], True
         if mode == "window":
@@ -290,7 +293,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         self, first: str, second: str, read_first: Callable[[str], tuple[list[int], bool]], options: EncodeOptions
     ) -> tuple[list[int], list[int], bool]:
         """Ids of a pair, their types, and whether one of the texts was cut off. ``read_first``: :meth:`_read` for the first text."""
-        if not first or not second:
+        if not first and not second:  # one may be empty, as in TEI
             raise EmptyInput("`inputs` cannot be empty", param="inputs")
         tokenizer = self.engine.tokenizer
         if tokenizer.info.pair is None:

@@ -552,7 +552,7 @@ class TestService:
         validate(response)
         info = response.json()
         assert info["model_id"] == info["served_model_name"] == "intfloat/multilingual-e5-small"
-        assert info["model_type"] == {"embedding": {"pooling": "mean"}}
+        assert (info["model_type"], info["task"]) == ({"embedding": {"pooling": "mean"}}, "embed")
         assert (info["max_input_length"], info["dimensions"], info["max_client_batch_size"]) == (512, 384, 951)
         assert info["prompts"] == {"query": "query: ", "passage": "passage: "}
         project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
