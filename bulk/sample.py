@@ -17,7 +17,7 @@ from .errors import JobError
 from .inputs import jsonl, parquet
 from .inputs.names import COMPRESSIONS, FORMATS, Compression, compression_of, format_of, is_hidden
 from .inputs.reader import explained, items, open_piece, parsed, read_pieces
-from .inputs.rows import Problem, from_records, output_columns
+from .inputs.rows import Problem, check_present, from_records, output_columns
 from .job import Job
 from .split import Piece
 from .storage import Object, Storage, open_input, open_storage, resolve_input
@@ -142,9 +142,10 @@ def _check_columns(job: Job, storage: Storage, first: Object) -> None:
     if not names:
         reason = jsonl.parse(some[0], job) if some and isinstance(some[0], bytes) else "it has no rows"
         raise JobError(f"{place}: is not JSON Lines: {reason}")
-    missing = [name for name in (job.text, *output_columns(job).values()) if name not in names]
-    if missing:
-        raise JobError(f"{place}: there is no column {missing[0]!r}; the columns are {', '.join(names)}")
+    try:
+        check_present(list(names), job)
+    except JobError as error:
+        raise JobError(f"{place}: {error}") from None
 
 
 def measure(corpus: Corpus, service: Service, rows: int, seconds: float) -> Rates:

@@ -143,7 +143,7 @@ class Folder(Storage):
     def list(self, prefix: str = "") -> Iterator[Object]:
         start = self.folder / prefix.rpartition("/")[0]
         if prefix == "" and not start.is_dir():
-            raise JobError(f"{start}: no such folder")
+            raise JobError(f"{start}: there is no such file or folder")
         paths = (Path(folder, name) for folder, _, names in os.walk(start) for name in names)
         keys = sorted(path.relative_to(self.folder).as_posix() for path in paths)
         for key in keys:

@@ -11,6 +11,9 @@ from ..job import Job
 MAX_ROW_BYTES = 32 << 20
 """A longer row of JSONL or CSV is a problem, so that a file without line breaks does not fill the memory."""
 
+LISTED_NAMES, LISTED_CHARACTERS = 20, 500
+"""Most of the columns, and of their names together, that an error lists."""
+
 
 class Problem(str):
     """The reason why a row, or a value of it, cannot be used."""
@@ -43,6 +46,19 @@ def from_records(records: list[tuple[int, Record | Problem]], job: Job) -> Rows:
 def output_columns(job: Job) -> dict[str, str]:
     """The columns that the output has from the input: name in the output to name in the input."""
     return ({"id": job.id} if job.id is not None else {}) | {name: name for name in job.copy}
+
+
+def check_present(names: Sequence[str], job: Job) -> None:
+    """Check that ``names`` has the columns that ``job`` needs.
+
+    Raises:
+        JobError: one is missing; the message lists the first of ``names``, escaped, since a file may be anything.
+    """
+    if missing := [name for name in (job.text, *output_columns(job).values()) if name not in names]:
+        some = ", ".join(map(repr, names[:LISTED_NAMES]))[:LISTED_CHARACTERS]
+        raise JobError(
+            f"there is no column {missing[0]!r}; the columns are {some}{', …' * (len(names) > LISTED_NAMES)}"
+        )
 
 
 def check_names(names: Sequence[str], job: Job) -> None:

@@ -215,7 +215,7 @@ def test_bad_rows_of_parquet_are_problems(tmp_path):
     [
         ({"text": [{"body": "a"}]}, "column 'text' has the type struct<body: string>; the text must be a string"),
         ({"text": ["a"], "id": [1.5]}, "column 'id' has the type double; an id must be a string or an integer"),
-        ({"body": ["a"]}, "no column 'text'; the columns are body"),
+        ({"body": ["a"]}, "no column 'text'; the columns are 'body'"),
     ],
 )
 def test_parquet_with_other_types_is_refused(tmp_path, columns, message):

@@ -49,11 +49,11 @@ def test_input_and_output_are_needed():
     [
         ({"prompt_name": "question"}, "`question` was not found in the prompts of the model"),
         ({"dimensions": 385}, "at most 384"),
-        ({"text": "body"}, "no column 'body'; the columns are id, text"),
+        ({"text": "body"}, "no column 'body'; the columns are 'id', 'text'"),
         ({"id": "key"}, "no column 'key'"),
         ({"copy": ["year"]}, "no column 'year'"),
         ({"format": "parquet"}, "rows.jsonl: cannot be read as parquet"),
-        ({"input": "nowhere"}, "no such folder"),
+        ({"input": "nowhere"}, "there is no such file or folder"),
     ],
 )
 def test_what_the_model_or_the_input_lacks_is_told_before_anything_is_written(tmp_path, service, options, message):

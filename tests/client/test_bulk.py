@@ -158,6 +158,10 @@ def test_a_full_disk_is_said_in_a_sentence_and_the_same_command_continues(job, t
 def test_a_run_that_is_refused_leaves_nothing(job, tmp_path):
     assert "there is no column 'body'" in say("run", *job, "--column", "body", status=2)[1]
     assert not (tmp_path / "out").exists()
+    (tmp_path / "in.csv").write_bytes(bytes(range(1, 256)) * 20)
+    said = say("run", tmp_path / "in.csv", *job[1:], status=2)[1]
+    assert "there is no column 'text'" in said and len(said) < 1000
+    assert all(line.isprintable() for line in said.splitlines())
     (tmp_path / "out").write_text("a file")
     assert "out: a folder cannot be made there (File exists)" in say("run", *job, status=2)[1]
 

@@ -130,13 +130,16 @@ def run(
     The same command again continues a job that failed or was stopped, and takes in new objects. Ctrl-C leaves a job on S3 running.
 
     ```
-    embeddings bulk run s3://corpus/texts s3://vectors/first --column body --id id --prompt-name passage
+    embeddings bulk run s3://corpus/texts s3://vectors/first --column body \
+        --id id --prompt-name passage
 
     # try it out, without a question
-    embeddings bulk run s3://corpus/texts s3://vectors/trial --column body --limit 1000 --yes
+    embeddings bulk run s3://corpus/texts s3://vectors/trial --column body \
+        --limit 1000 --yes
 
     # on this machine, in the project's checkout
-    embeddings bulk run ./texts ./vectors --column body --model-dir build/model/latest
+    embeddings bulk run ./texts ./vectors --column body \
+        --model-dir build/model/latest
     ```
     """
     job = _job(context)
