@@ -108,7 +108,7 @@ def _locked(output: Path) -> Iterator[None]:
             yield
         finally:
             if not (output / JOB_FILE).exists():  # the run was refused before it wrote anything
-                (output / LOCK).unlink()
+                (output / LOCK).unlink(missing_ok=True)
                 if is_new:
                     with suppress(OSError):
                         output.rmdir()

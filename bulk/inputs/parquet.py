@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from ..errors import JobError
 from ..job import Job
-from .rows import Problem, Rows, check_id, check_names, check_present, check_text, make_batch, output_columns
+from .rows import Problem, Rows, check_id, check_present, check_text, check_unique, make_batch, output_columns
 
 
 def schema(file: BinaryIO) -> tuple[pa.Schema, int]:
@@ -25,7 +25,7 @@ def check_columns(columns: pa.Schema, job: Job) -> None:
         JobError: a column is missing or there twice, the text is not a string, or the id neither a string nor an integer.
     """
     check_present(columns.names, job)
-    check_names(columns.names, job)
+    check_unique(columns.names, job)
     if not _is_string(kind := columns.field(job.text).type):
         raise JobError(f"column {job.text!r} has the type {kind}; the text must be a string")
     if job.id is not None and not (_is_string(kind := columns.field(job.id).type) or pa.types.is_integer(kind)):

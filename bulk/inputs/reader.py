@@ -16,7 +16,7 @@ from ..split import Piece
 from ..storage import Storage
 from . import csv, jsonl, parquet
 from .names import compression_of
-from .rows import Problem, Record, Rows, check_names, from_records
+from .rows import Problem, Record, Rows, check_unique, from_records
 
 CHUNK = 64
 """Rows that are read, and embedded, at a time; also the rows of a block of a share."""
@@ -108,7 +108,7 @@ def items(file: BinaryIO, piece: Piece, job: Job) -> tuple[list[str], Iterator[I
     _, header = next(numbered, (-1, Problem("it is empty")))
     if isinstance(header, Problem):
         raise InputError(f"it has no header: {header}")
-    check_names(header, job)
+    check_unique(header, job)
     return header, numbered
 
 

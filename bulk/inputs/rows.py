@@ -61,7 +61,7 @@ def check_present(names: Sequence[str], job: Job) -> None:
         )
 
 
-def check_names(names: Sequence[str], job: Job) -> None:
+def check_unique(names: Sequence[str], job: Job) -> None:
     """Check that a header or a schema names each column that ``job`` needs once at most.
 
     Raises:
