@@ -325,6 +325,12 @@ class TestRowsThatCannotBeEmbedded:
         assert run("embed", "in.csv", "-o", "out.jsonl", "--url", url)[0] == ExitCode.ROWS_REFUSED
         assert "1 fields, the header 2" in (tmp_path / "out.jsonl.errors.jsonl").read_text()
 
+    def test_an_empty_text(self, run, tmp_path, url):
+        write_jsonl(tmp_path / "in.jsonl", [{"text": "a"}, {"text": ""}])
+        code, _, err = run("embed", "in.jsonl", "-o", "out.jsonl", "--url", url)
+        assert code == ExitCode.ROWS_REFUSED and "out.jsonl has 1 row\n" in err
+        assert err.endswith("in.jsonl, position 1: the text cannot be empty\n")
+
     @pytest.mark.parametrize("name", ["in.jsonl", "in.parquet", "in.csv"])
     def test_rows_without_an_id(self, run, tmp_path, url, name):
         frame = polars.DataFrame({"key": ["a", None, "", "d"], "text": ["w", "x", "y", "z"]})

@@ -154,7 +154,7 @@ def _client(url: str | None, function: str | None, concurrency: int) -> "Client"
 
 def _say_repeats(errors: "Errors") -> None:
     if count := errors.repeated_ids:
-        print(f"{count:,} rows have the id of an earlier row", file=sys.stderr)
+        print(f"{count:,} {'row has' if count == 1 else 'rows have'} the id of an earlier row", file=sys.stderr)
 
 
 class _Run:
@@ -231,7 +231,7 @@ class _Run:
                 f"stopped; {rows:,} rows are done, the same command continues", ExitCode.STOPPED
             ) from None
         parts.remove()
-        print(f"{output} has {rows:,} rows", file=sys.stderr)
+        print(f"{output} has {rows:,} {'row' if rows == 1 else 'rows'}", file=sys.stderr)
         _say_repeats(errors)
         if errors.count:
             raise CommandError(
@@ -297,7 +297,7 @@ class _Run:
         on_done(len(texts) - len(good))
 
         def on_refused(index: int, reason: str) -> None:
-            problems[good[index]] = reason
+            problems[good[index]] = reason.replace("`input`", "the text")
 
         found = client.embed([texts[index] for index in good], on_refused=on_refused, on_done=on_done, **self._options)
         vectors = np.full((len(texts), found.shape[1]), np.nan, np.float32)
