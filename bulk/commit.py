@@ -130,4 +130,5 @@ def _repeated(output: Storage, ledger: Ledger) -> int:
 
 
 def _hashes(ids: pa.Array) -> np.ndarray:
-    return np.fromiter((hash(value) for value in ids.to_pylist()), np.int64, len(ids))
+    # As strings, since Python's hashes of -1 and -2 are equal.
+    return np.fromiter((hash(str(value)) for value in ids.to_pylist()), np.int64, len(ids))

@@ -6,11 +6,12 @@ import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing import get_context
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import gettempdir
 from time import perf_counter
 
 import msgspec
@@ -21,7 +22,7 @@ from runtime.service.service import Service
 from .commit import Commit, commit
 from .errors import BulkError, Incomplete, JobError, OutputError
 from .job import S3, Job
-from .ledger import read_splits, run_key
+from .ledger import JOB_FILE, read_splits, run_key
 from .parts import Counts
 from .plan import Forecast, Planned, forecast, plan
 from .split import Split
@@ -33,6 +34,8 @@ SPLIT_SECONDS = 10
 ATTEMPTS = 3
 """Workers that may die of a split before it counts as failed."""
 PROGRESS_SECONDS = 0.5
+ENDING_SECONDS = 5
+"""A worker that closed its connection ends in this time."""
 LOCK = "_lock"
 
 
@@ -88,16 +91,27 @@ def _locked(output: Path) -> Iterator[None]:
     """Keep other processes from writing ``output``, until this process ends in whatever way; and remove what a dead one left.
 
     Raises:
-        OutputError: another process has locked it.
+        OutputError: another process has locked it, or it cannot be a folder.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    is_new = not output.exists()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{output}: a folder cannot be made there ({error.strerror})") from None
     with (output / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(f"{output}: is written now, by another process") from None
         shutil.rmtree(output / TEMPORARY, ignore_errors=True)
-        yield
+        try:
+            yield
+        finally:
+            if not (output / JOB_FILE).exists():  # the run was refused before it wrote anything
+                (output / LOCK).unlink()
+                if is_new:
+                    with suppress(OSError):
+                        output.rmdir()
 
 
 class _Worker:
@@ -107,7 +121,8 @@ class _Worker:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, job, model_dir), daemon=True)
-        self.process.start()
+        with _no_ctrl_c():
+            self.process.start()
         theirs.close()
         self.split: Split | None = None
 
@@ -116,9 +131,20 @@ class _Worker:
         self.connection.send(split)
 
     def stop(self) -> None:
-        self.connection.close()
         self.process.terminate()
         self.process.join()
+        self.connection.close()
+
+
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Hold Ctrl-C back, also in processes that are started meanwhile: it reaches all of a terminal's, and the parent ends the others."""
+    resource_tracker.ensure_running()  # else the first start does it, and lets Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Workers:
@@ -142,7 +168,11 @@ class _Workers:
             worker.stop()
 
     def embed(self) -> list[BulkError]:
-        """Embed all splits. Returns the errors of those that failed."""
+        """Embed all splits. Returns the errors of those that failed.
+
+        Raises:
+            Incomplete: a worker cannot write, and no other could.
+        """
         failures: list[BulkError] = []
         self._start = said = perf_counter()
         for _ in range(self._count):
@@ -176,6 +206,8 @@ class _Workers:
         if isinstance(message, int):
             self._rows += message
             return None
+        if isinstance(message, Incomplete):
+            raise message
         self._done += 1
         self._give_next(worker)
         return None if isinstance(message, Counts) else message
@@ -183,6 +215,7 @@ class _Workers:
     def _replace(self, worker: _Worker) -> BulkError | None:
         """Put another worker in the place of a dead one, and its split back, unless it has killed too many."""
         split = worker.split
+        worker.process.join(ENDING_SECONDS)  # else its status may be that of being stopped here
         worker.stop()
         self._workers.remove(worker)
         deaths = self._deaths[split.part] = self._deaths.get(split.part, 0) + 1
@@ -213,7 +246,6 @@ class _Workers:
 
 def _work(connection: Connection, job: Job, model_dir: Path) -> None:
     """Embed the splits that come through ``connection``, and send how many rows are done, then the counts or the error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the workers
     service = _load(model_dir)
     # 280 MB that the first rare text would need: a machine without them is to fail now, not after hours.
     _ = service.engine.reference_tokenizer
@@ -227,3 +259,6 @@ def _work(connection: Connection, job: Job, model_dir: Path) -> None:
             connection.send(embed_split(split, job, service, connection.send))
         except BulkError as error:
             connection.send(error)
+        except OSError as error:  # errors of reading are BulkErrors
+            places = f"{job.output} or, for files on their way there, {gettempdir()}"
+            connection.send(Incomplete(f"{places}: cannot be written ({error.strerror or error})"))

@@ -279,7 +279,7 @@ def _count(corpus: Corpus, piece: Piece, most: int) -> int:
     if corpus.job.format == "parquet":
         return corpus.rows[piece.key]
     with explained(f"{corpus.storage.url}{piece.key}", corpus.job.format):
-        _, numbered = items(open_piece(corpus.storage, piece), piece, corpus.job.format)
+        _, numbered = items(open_piece(corpus.storage, piece), piece, corpus.job)
         return sum(1 for _, _ in zip(range(most), numbered, strict=False))
 
 

@@ -15,7 +15,7 @@ from runtime.service.service import Service
 from .embedding import embed_options, embed_texts
 from .errors import JobError
 from .inputs import jsonl, parquet
-from .inputs.names import COMPRESSIONS, FORMATS, compression_of, format_of, is_hidden
+from .inputs.names import COMPRESSIONS, FORMATS, Compression, compression_of, format_of, is_hidden
 from .inputs.reader import explained, items, open_piece, parsed, read_pieces
 from .inputs.rows import Problem, from_records, output_columns
 from .job import Job
@@ -53,15 +53,15 @@ class Rates(msgspec.Struct, frozen=True):
     seconds: float
     rows: float
     tokens: float
-    expansion: float
-    """Bytes for each byte of a compressed object."""
+    expansions: dict[Compression | None, float]
+    """Bytes for each byte of an object, by its compression."""
     sampled_rows: int
 
     def units(self, piece: Piece, corpus: Corpus) -> float:
         """The size of ``piece``."""
         if piece.stop is not None:
             return piece.stop - (piece.start or 0)
-        whole = piece.size * (self.expansion if compression_of(piece.key) else 1)
+        whole = piece.size * self.expansions[compression_of(piece.key)]
         if piece.limit is not None and self.rows:
             whole = min(whole, piece.limit / self.rows)
         return whole / (piece.of or 1)
@@ -136,7 +136,7 @@ def _check_columns(job: Job, storage: Storage, first: Object) -> None:
     """Check that the first rows of the input have the job's columns. A row may lack one, all rows may not."""
     piece = Piece(first.key, first.size, first.etag)
     with explained(place := f"{storage.url}{first.key}", job.format):
-        header, numbered = items(open_piece(storage, piece), piece, job.format)
+        header, numbered = items(open_piece(storage, piece), piece, job)
         some = [value for _, value in islice(numbered, PROBED_ROWS)]
     names = dict.fromkeys(header or (name for line in some if isinstance(line, bytes) for name in jsonl.columns(line)))
     if not names:
@@ -163,8 +163,7 @@ def measure(corpus: Corpus, service: Service, rows: int, seconds: float) -> Rate
                 break
     units = max(units, 1)
     seconds_per_unit = max(spent / units, LEAST_SECONDS)
-    expansions = [_expansion(corpus.storage, piece) for piece in places if compression_of(piece.key)] or [1.0]
-    return Rates(seconds_per_unit, count / units, tokens / units, sum(expansions) / len(expansions), count)
+    return Rates(seconds_per_unit, count / units, tokens / units, _expansions(corpus, places), count)
 
 
 def _places(corpus: Corpus) -> list[Piece]:
@@ -195,13 +194,25 @@ def _sizes_and_texts(corpus: Corpus, piece: Piece) -> Iterator[tuple[int, str | 
                 yield 1, text
         return
     with explained(f"{storage.url}{piece.key}", job.format):
-        header, numbered = items(open_piece(storage, piece), piece, job.format)
+        header, numbered = items(open_piece(storage, piece), piece, job)
         for position, value in numbered:
             (text,) = from_records([(position, parsed(value, header, job))], job).texts
             yield len(value) if isinstance(value, bytes) else len(",".join(value)) + 1, text
 
 
-def _expansion(storage: Storage, piece: Piece) -> float:
+def _expansions(corpus: Corpus, places: list[Piece]) -> dict[Compression | None, float]:
+    """For each compression of the input the mean expansion of ``places``, or that of the first object if none has it."""
+    found: dict[Compression | None, list[float]] = {None: [1.0]}
+    for each in places:
+        if compression := compression_of(each.key):
+            found.setdefault(compression, []).append(_expansion(corpus.storage, each))
+    for each in corpus.objects:
+        if (compression := compression_of(each.key)) not in found:
+            found[compression] = [_expansion(corpus.storage, each)]
+    return {compression: sum(some) / len(some) for compression, some in found.items()}
+
+
+def _expansion(storage: Storage, piece: Piece | Object) -> float:
     """Bytes for each byte of a compressed object, by its beginning."""
     head = storage.read(piece.key, 0, min(piece.size, EXPANSION_BYTES), piece.etag)
     stream = pa.CompressedInputStream(pa.BufferReader(head), compression_of(piece.key))

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from ..errors import JobError
 from ..job import Job
-from .rows import Problem, Rows, check_id, check_text, make_batch, output_columns
+from .rows import Problem, Rows, check_id, check_names, check_text, make_batch, output_columns
 
 
 def schema(file: BinaryIO) -> tuple[pa.Schema, int]:
@@ -22,11 +22,12 @@ def check_columns(columns: pa.Schema, job: Job) -> None:
     """Check that a file has what ``job`` needs.
 
     Raises:
-        JobError: a column is missing, the text is not a string, or the id neither a string nor an integer.
+        JobError: a column is missing or there twice, the text is not a string, or the id neither a string nor an integer.
     """
     missing = [name for name in (job.text, *output_columns(job).values()) if name not in columns.names]
     if missing:
         raise JobError(f"there is no column {missing[0]!r}; the columns are {', '.join(columns.names)}")
+    check_names(columns.names, job)
     if not _is_string(kind := columns.field(job.text).type):
         raise JobError(f"column {job.text!r} has the type {kind}; the text must be a string")
     if job.id is not None and not (_is_string(kind := columns.field(job.id).type) or pa.types.is_integer(kind)):

@@ -16,7 +16,7 @@ from ..split import Piece
 from ..storage import Storage
 from . import csv, jsonl, parquet
 from .names import compression_of
-from .rows import Problem, Record, Rows, from_records
+from .rows import Problem, Record, Rows, check_names, from_records
 
 CHUNK = 64
 """Rows that are read, and embedded, at a time; also the rows of a block of a share."""
@@ -40,7 +40,7 @@ def read_pieces(storage: Storage, pieces: tuple[Piece, ...], job: Job) -> Iterat
         files = _fetched(storage, pieces)
     for piece, file in zip(pieces, files, strict=True):
         with explained(f"{storage.url}{piece.key}", job.format):
-            for rows in _read(file, piece, job.format, job):
+            for rows in _read(file, piece, job):
                 yield piece.key, rows
 
 
@@ -78,11 +78,11 @@ def explained(place: str, format: Format) -> Iterator[None]:
         raise InputError(f"{place}: cannot be read as {format} ({error})") from error
 
 
-def _read(file: BinaryIO, piece: Piece, format: Format, job: Job) -> Iterator[Rows]:
-    if format == "parquet":
+def _read(file: BinaryIO, piece: Piece, job: Job) -> Iterator[Rows]:
+    if job.format == "parquet":
         yield from parquet.read(file, piece.start or 0, piece.stop, job, CHUNK)
         return
-    header, numbered = items(file, piece, format)
+    header, numbered = items(file, piece, job)
     numbered = islice(numbered, piece.limit)
     if piece.of is not None:
         numbered = (item for index, item in enumerate(numbered) if index // CHUNK % piece.of == piece.share)
@@ -93,20 +93,22 @@ def _read(file: BinaryIO, piece: Piece, format: Format, job: Job) -> Iterator[Ro
             return
 
 
-def items(file: BinaryIO, piece: Piece, format: Format) -> tuple[list[str], Iterator[Item]]:
+def items(file: BinaryIO, piece: Piece, job: Job) -> tuple[list[str], Iterator[Item]]:
     """The header of a CSV, and the rows of ``piece`` with their positions, not parsed yet, neither limited nor shared.
 
     Raises:
         InputError: a CSV has no header.
+        JobError: the header names a column that ``job`` needs several times.
     """
     if compression := compression_of(piece.key):
         file = io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), compression), RANGE_BUFFER)
-    if format == "jsonl":
+    if job.format == "jsonl":
         return [], jsonl.items(file, piece.start or 0, piece.stop)
     numbered = csv.items(file)
     _, header = next(numbered, (-1, Problem("it is empty")))
     if isinstance(header, Problem):
         raise InputError(f"it has no header: {header}")
+    check_names(header, job)
     return header, numbered
 
 

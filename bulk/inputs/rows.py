@@ -1,10 +1,11 @@
 """Rows as the worker takes them, the same from all formats."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pyarrow as pa
 
+from ..errors import JobError
 from ..job import Job
 
 MAX_ROW_BYTES = 32 << 20
@@ -42,6 +43,16 @@ def from_records(records: list[tuple[int, Record | Problem]], job: Job) -> Rows:
 def output_columns(job: Job) -> dict[str, str]:
     """The columns that the output has from the input: name in the output to name in the input."""
     return ({"id": job.id} if job.id is not None else {}) | {name: name for name in job.copy}
+
+
+def check_names(names: Sequence[str], job: Job) -> None:
+    """Check that a header or a schema names each column that ``job`` needs once at most.
+
+    Raises:
+        JobError: it names one of them several times.
+    """
+    if twice := [name for name in (job.text, *output_columns(job).values()) if names.count(name) > 1]:
+        raise JobError(f"there are {names.count(twice[0])} columns {twice[0]!r}; a job needs one of this name")
 
 
 def make_batch(arrays: dict[str, pa.Array], rows: int) -> pa.RecordBatch:

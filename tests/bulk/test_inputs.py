@@ -224,6 +224,18 @@ def test_parquet_with_other_types_is_refused(tmp_path, columns, message):
         read(tmp_path / "a.parquet", {"start": 0, "stop": 1}, id="id" if "id" in columns else None)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_column_that_is_there_twice_is_refused_if_the_job_needs_it(tmp_path, name):
+    if name == "a.csv":
+        (tmp_path / name).write_text("text,text,other,other\none,two,1,2\n")
+        whole = {}
+    else:
+        pq.write_table(pa.table([["one"], ["two"], [1], [2]], ["text", "text", "other", "other"]), tmp_path / name)
+        whole = {"start": 0, "stop": 1}
+    with pytest.raises(InputError, match=f"{name}: there are 2 columns 'text'; a job needs one of this name"):
+        read(tmp_path / name, whole)
+
+
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.csv.gz", "a.parquet"])
 def test_an_object_that_is_cut_off_is_an_error_that_names_it(tmp_path, name):
     write_by_others(tmp_path / name, TEXTS)

@@ -1,11 +1,14 @@
 """A plan takes every row once, in whatever splits; the next one takes what is not done and what is new, and nothing twice."""
 
+import gzip
 import json
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from bulk import plan as plan_module
 from bulk.commit import commit
@@ -252,12 +255,33 @@ def test_an_estimate_writes_nothing_and_is_near(corpus, tmp_path, service):
     assert 0.1 < guess.seconds / counts.seconds < 10
 
 
+def test_objects_of_unlike_compressions_are_estimated_each_by_its_own(tmp_path, service):
+    """zstd packs these rows much tighter than gzip."""
+    (tmp_path / "in").mkdir()
+    rows = [json.dumps({"id": n, "text": f"the same words {n}"}) for n in range(3000)]
+    body = "\n".join(rows).encode()
+    (tmp_path / "in" / "a.jsonl.gz").write_bytes(gzip.compress(body, 1))
+    (tmp_path / "in" / "b.jsonl.zst").write_bytes(zstandard.compress(body, 19))
+    (tmp_path / "in" / "c.jsonl").write_bytes(body)
+    guess = forecast(make_job(tmp_path), service).todo
+    assert 0.9 < guess.rows / 9000 < 1.1
+
+
 def test_ids_that_are_twice_are_counted(tmp_path, service):
     write_jsonl(tmp_path / "in" / "a.jsonl", [{"id": "x", "text": "one"}, {"id": "y", "text": "two"}])
     write_jsonl(tmp_path / "in" / "b.jsonl", [{"id": "x", "text": "three"}])
     planned, _ = embed_all(make_job(tmp_path), service, split_seconds=0.001)
     assert commit(planned.job, planned.run).repeated_ids == 1
     assert len(read_rows(tmp_path / "out")) == 3
+
+
+def test_numbers_as_ids_are_equal_only_if_they_are(tmp_path, service):
+    """hash(-1) == hash(-2), and hash(2**61 - 1) == hash(0), in CPython."""
+    (tmp_path / "in").mkdir()
+    ids = [-1, -2, 0, 2**61 - 1, 0]
+    pq.write_table(pa.table({"id": ids, "text": ["a text"] * len(ids)}), tmp_path / "in" / "a.parquet")
+    planned, _ = embed_all(make_job(tmp_path), service)
+    assert commit(planned.job, planned.run).repeated_ids == 1
 
 
 def test_dollars_are_those_of_all_workers_seconds(corpus, tmp_path, service):

@@ -1,7 +1,9 @@
 """`embeddings bulk` without AWS: jobs on folders by the command itself, what it says, and how it ends."""
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bulk.commit import Commit
-from containers.tools import PROJECT
+from containers.tools import PROJECT, wait_until
 from runtime.aws.startup import load
 from runtime.settings import Settings
 from serverless_embeddings_client.cli import reports
@@ -76,7 +78,7 @@ def test_a_folder_becomes_vectors(job, tmp_path, artifact):
 
     lines, summary = say("errors", tmp_path / "out")
     assert json.loads(lines)["source"] == "a.jsonl" and "1 rows" in summary
-    assert "40" in say("status", tmp_path / "out")[0]
+    assert "40" in say("status", tmp_path / "out", status=3)[0]
     write_jsonl(tmp_path / "in" / "b.jsonl", everyday_rows(5, "new"))
     bill, progress = say("run", *job)
     assert "5, with earlier runs 45" in bill and "continues" in progress
@@ -110,6 +112,56 @@ def test_ctrl_c_leaves_what_the_same_command_continues(job, tmp_path):
     assert "0 of the last run's" in say("status", tmp_path / "out")[0]
 
 
+def workers(group: int) -> int:
+    """How many workers of a process group have started, by proc(5)."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_worker = b"multiprocessing.spawn" in (path / "cmdline").read_bytes()
+            found += is_worker and int((path / "stat").read_text().rpartition(")")[2].split()[2]) == group
+    return found
+
+
+def test_ctrl_c_while_workers_start_is_one_sentence(job):
+    process = subprocess.Popen(
+        [*COMMAND, "run", *map(str, job)],
+        cwd=PROJECT,
+        env=environment(),
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: workers(process.pid), "the start of a worker")
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors and errors.splitlines()[-1].startswith("error: stopped")
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_the_same_command_continues(job, tmp_path):
+    """A limit of a file's size stands for a full disk."""
+    words = [*COMMAND, "run", *map(str, job)]
+    done = subprocess.run(
+        words,
+        cwd=PROJECT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
+    )
+    assert done.returncode == 1
+    assert "cannot be written (File too large)" in done.stderr and "Traceback" not in done.stderr
+    assert "40" in say("run", *job, status=3)[0]
+
+
+def test_a_run_that_is_refused_leaves_nothing(job, tmp_path):
+    assert "there is no column 'body'" in say("run", *job, "--column", "body", status=2)[1]
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").write_text("a file")
+    assert "out: a folder cannot be made there (File exists)" in say("run", *job, status=2)[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -133,6 +185,28 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path, arguments, message):
 def test_the_region_is_that_of_other_sdks_and_credentials_are_asked_for():
     _, errors = say("run", "s3://corpus/texts", "s3://vectors/first", status=2, AWS_REGION="eu-central-1")
     assert "there are no AWS credentials" in errors
+
+
+def test_the_status_is_that_of_the_last_run_that_was_planned(job, tmp_path):
+    say("run", *job, status=3)
+    write_jsonl(tmp_path / "in" / "a.jsonl", everyday_rows(3, "changed"))
+    assert "objects changed after rows of them were embedded" in say("run", *job, status=2)[1]
+    assert (tmp_path / "out" / "_runs" / "000002").exists()
+    assert "40" in say("status", tmp_path / "out", status=3)[0]
+    for manifest in (tmp_path / "out" / "_runs").glob("*/manifest.jsonl"):
+        manifest.unlink()
+    assert "stopped while it planned" in say("status", tmp_path / "out")[0]
+
+
+def test_rows_that_are_tried_again_are_not_listed_as_refused(job, tmp_path):
+    """All dies between the errors of a split and its part; then the object is mended, and the next run makes another part."""
+    say("run", *job, status=3)
+    for path in (*(tmp_path / "out" / "data").iterdir(), *(tmp_path / "out" / "_commits").iterdir()):
+        path.unlink()
+    (tmp_path / "out" / "_SUCCESS").unlink()
+    write_jsonl(tmp_path / "in" / "a.jsonl", everyday_rows(40))
+    say("run", *job)
+    assert say("errors", tmp_path / "out")[0] == ""
 
 
 def test_folders_need_the_project(job, tmp_path):

@@ -215,7 +215,7 @@ def status(
 
 
 @app.command()
-def errors(job: Written, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
+def errors(job: Written) -> None:
     """List the rows that could not be embedded, and the splits of the last run that failed: JSON Lines with the reasons.
 
     ```
@@ -342,7 +342,7 @@ def _conclude(now: jobs.Snapshot) -> None:
     )
 
 
-def _end(commit: dict, output: str, seconds: float) -> None:
+def _end(commit: dict, output: str, seconds: float | None = None) -> None:
     print(reports.bill(commit, f"embeddings bulk errors {output}", seconds))
     if commit["new"]["errors"]:
         raise typer.Exit(ExitCode.ROWS_REFUSED)
@@ -351,9 +351,15 @@ def _end(commit: dict, output: str, seconds: float) -> None:
 def _local_status(place: Place) -> None:
     if place.last_run() is None:
         raise CommandError(f"{place.url}: {jobs.NO_JOB}")
-    done, splits = place.progress()
+    progress = place.progress()
+    if progress is None:
+        print(
+            "its run was refused, or stopped while it planned; if no command is at it, the same one again begins anew"
+        )
+        return
+    done, splits = progress
     if done == splits and Path(place.url, "_SUCCESS").exists():
-        print(reports.bill(json.loads(place.read("_SUCCESS")), f"embeddings bulk errors {place.url}"))
+        _end(json.loads(place.read("_SUCCESS")), place.url)
     else:
         print(
             f"{done:,} of the last run's {splits:,} splits are done; if no command is at it, the same one again continues"

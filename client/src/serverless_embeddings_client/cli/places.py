@@ -56,9 +56,14 @@ class Place:
         return json.loads(self.read(records[-1])) | {"folder": records[-1].removesuffix("run.json")}
 
     def row_errors(self) -> Iterator[dict]:
-        """The rows that could not be embedded: ``source``, ``position``, ``id`` if it has one, and ``reason``."""
+        """The rows that could not be embedded: ``source``, ``position``, ``id`` if it has one, and ``reason``.
+
+        Errors without their part are of a split that was not finished: its rows are tried again.
+        """
+        parts = {key.removeprefix("data/").removesuffix(".parquet") for key in self.keys("data/")}
         for key in self.keys("errors/"):
-            yield from map(json.loads, self.read(key).splitlines())
+            if key.removeprefix("errors/").removesuffix(".jsonl") in parts:
+                yield from map(json.loads, self.read(key).splitlines())
 
     def split_errors(self) -> Iterator[dict]:
         """The splits of the last run that failed: ``split``, ``sources``, and ``reason``."""
@@ -70,10 +75,12 @@ class Place:
                     sources = [piece["key"] for piece in split["pieces"]]
                     yield {"split": split["part"], "sources": sources, "reason": reason(child)}
 
-    def progress(self) -> tuple[int, int]:
-        """How many splits of the last run are done, and how many it has."""
-        run = self.last_run()
-        lines = self.read(f"{run['folder']}manifest.jsonl").splitlines()
+    def progress(self) -> tuple[int, int] | None:
+        """How many splits of the last run that was planned are done, and how many it has; None if none was planned."""
+        manifests = [key for key in self.keys("_runs/") if key.endswith("/manifest.jsonl")]
+        if not manifests:
+            return None
+        lines = self.read(manifests[-1]).splitlines()
         parts = set(self.keys("data/"))
         return sum(f"data/part-{json.loads(line)['part']}.parquet" in parts for line in lines), len(lines)
 
