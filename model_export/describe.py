@@ -16,7 +16,7 @@ from runtime.engine.manifest import PAIR_TASKS
 
 from .checkpoint import CONFIG_FILE, PUBLISHED_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, is_known, read_json
 from .errors import CheckpointError, UnsupportedModelError
-from .modules import Modules, dense_width, read_modules, transformer_config
+from .modules import Layer, Modules, read_modules, transformer_config
 from .progress import say
 
 CARD_PROMPTS: list[tuple[str, dict[str, str]]] = [
@@ -91,8 +91,8 @@ class Description:
     """As in the manifest."""
     body: str
     """The folder with transformers' files, below the checkpoint's."""
-    dense: list[str]
-    """Folders of the linear layers behind the token vectors or the pooling, in order."""
+    layers: list[Layer]
+    """Those with weights behind the token vectors or the pooling, in order."""
     static: bool
     """Whether token vectors are looked up in a table and nothing more."""
     published: bool
@@ -152,6 +152,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     if similarity not in SIMILARITIES:
         raise CheckpointError(f"{folder}: its similarity_fn_name is {similarity!r}, none of {', '.join(SIMILARITIES)}")
     hidden = _static_width(body) if static else config.hidden_size or config.dim or config.d_model or config.n_embd
+    layers = list(modules.layers) if modules else []
     if hidden is None:
         raise CheckpointError(f"{body / CONFIG_FILE}: has none of hidden_size, dim, d_model, n_embd")
     if task in PAIR_TASKS:
@@ -159,15 +160,13 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     elif task == "sparse":
         dimensions = config.vocab_size or 0
     else:
-        pooled = hidden * len(modules.pooling) if modules else hidden
-        widths = [dense_width(each) for each in modules.dense] if modules else []
-        dimensions = widths[-1] if widths else pooled
+        dimensions = layers[-1].gives if layers else hidden * (len(modules.pooling) if modules else 1)
     if own.truncate_dim and task == "embed":
         dimensions = min(dimensions, own.truncate_dim)
     return Description(
         task=task,
         body=str(body.relative_to(folder)),
-        dense=[str(each.relative_to(folder)) for each in modules.dense] if modules else [],
+        layers=layers,
         static=static,
         published=published,
         architecture=architecture,

@@ -33,6 +33,7 @@ def check_original(checkpoint: Checkpoint, description: Description) -> None:
     if description.published:
         check_published(checkpoint, description)
         return
+    check_layers(checkpoint, description)
     if description.static:  # its one table was found when the checkpoint was described
         return
     from transformers import AutoConfig
@@ -43,7 +44,6 @@ def check_original(checkpoint: Checkpoint, description: Description) -> None:
     except Exception as error:  # transformers raises whatever its parts raise
         raise UnsupportedModelError(f"{folder / CONFIG_FILE}: transformers cannot read it ({error})") from error
     check_architecture(checkpoint.id, config.model_type)
-    check_layers(checkpoint, description)
     try:
         model = _empty(config, description.task)
     except Exception as error:

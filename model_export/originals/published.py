@@ -82,7 +82,7 @@ def check_published(checkpoint: Checkpoint, description: Description) -> str:
     from onnx import TensorProto, helper
 
     file = checkpoint.folder / PUBLISHED_FILE
-    if description.dense:
+    if description.layers:
         raise UnsupportedModelError(
             f"{checkpoint.folder}: has layers behind the pooling, which are not served with a published ONNX file"
         )
