@@ -14,7 +14,7 @@ import msgspec
 
 from runtime.engine.manifest import PAIR_TASKS
 
-from .checkpoint import CONFIG_FILE, PUBLISHED_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, is_known, read_json
+from .checkpoint import CONFIG_FILE, PUBLISHED_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, is_exported, is_known, read_json
 from .errors import CheckpointError, UnsupportedModelError
 from .modules import Layer, Modules, read_modules, transformer_config
 from .progress import say
@@ -132,14 +132,19 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     architecture = (config.architectures or ["unknown"])[0]
     labels = _labels(config)
     task = _task(folder, modules, architecture, labels)
-    if config.auto_map and config.is_causal is False:
+    published = not static and _is_published(folder, body, config, task)
+    if published:
+        reason = (
+            "the checkpoint names Python code (auto_map), which is not run"
+            if config.auto_map
+            else "Optimum cannot export it"
+        )
+        say(f"  {reason}: the ONNX file that the repository publishes is used")
+    elif config.auto_map and config.is_causal is False:
         raise UnsupportedModelError(
             f"{body / CONFIG_FILE}: wants attention in both directions by Python code of its own (auto_map), which is not run; "
             f"transformers' {config.model_type} would give other vectors"
         )
-    published = not static and _is_published(folder, body, config, task)
-    if published:
-        say("  transformers does not have its architecture: the ONNX file that the repository publishes is used")
     elif config.auto_map or tokenizer.auto_map:
         say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
     own = read_json(folder, "config_sentence_transformers.json", _SentenceConfig, _SentenceConfig())
@@ -208,19 +213,21 @@ def _task(folder: Path, modules: Modules | None, architecture: str, labels: list
 
 
 def _is_published(folder: Path, body: Path, config: _Config, task: str) -> bool:
-    """Whether the repository's own ONNX file is needed, because transformers does not have the architecture.
+    """Whether the repository's own ONNX file is taken: that of an embedding model which wants Python of its own, as transformers' class
+    of the same name may compute something else, or whose architecture cannot be exported.
 
     Raises:
         UnsupportedModelError: it is needed, and missing, or the model is no embedding model.
     """
-    if is_known(config.model_type):
-        return False
-    if task != "embed" or not (folder / PUBLISHED_FILE).exists():
+    exists = task == "embed" and (folder / PUBLISHED_FILE).exists()
+    if exists and (config.auto_map or not is_exported(config.model_type)):
+        return True
+    if not is_known(config.model_type):
         raise UnsupportedModelError(
             f"{body / CONFIG_FILE}: transformers does not have the architecture {config.model_type!r}, and a checkpoint's own Python "
             f"is not run; only an embedding model with an ONNX file of its own ({PUBLISHED_FILE}) can be served"
         )
-    return True
+    return False
 
 
 def _labels(config: _Config) -> list[str]:
