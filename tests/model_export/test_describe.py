@@ -116,3 +116,22 @@ def test_a_decoder_whose_own_python_turns_it_into_an_encoder_is_refused(small_be
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedModelError, match="wants attention in both directions by Python code of its own"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "published"),
+    [
+        ({"model_type": "bert"}, False),
+        ({"model_type": "own_bert"}, True),
+        ({"model_type": "xlm-roberta-xl"}, True),
+        ({"model_type": "bert", "auto_map": {"AutoModel": "modeling_own.Own"}}, True),
+        ({"model_type": "qwen2", "auto_map": {"AutoModel": "modeling_own.Own"}, "is_causal": False}, True),
+    ],
+    ids=["known", "unknown", "not exported by Optimum", "as jina-embeddings-v2", "as gte-Qwen2"],
+)
+def test_models_of_which_the_published_onnx_file_is_taken(small_bert, tmp_path, config, published):
+    shutil.copytree(small_bert, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "config.json").write_text(json.dumps({**json.loads((tmp_path / "config.json").read_text()), **config}))
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"")
+    assert read(tmp_path).published is published

@@ -218,14 +218,21 @@ def test_instructions_are_prompts(served, name):
     assert np.dot(post(client, "/embed", inputs=QUERY, prompt_name="query")[0], expected) >= 0.99999
 
 
-@pytest.mark.parametrize(("precision", "least"), [("exact", 0.99999), ("balanced", 0.995)])
-def test_a_published_onnx_file(served, minilm, tmp_path, precision, least):
+@pytest.mark.parametrize(
+    ("name", "model_type", "precision", "least"),
+    [
+        ("published-onnx", "own_bert", "exact", 0.99999),
+        ("published-onnx", "own_bert", "balanced", 0.995),
+        ("published-onnx-of-a-known-type", "bert", "exact", 0.99999),
+    ],
+)
+def test_a_published_onnx_file(served, minilm, tmp_path, name, model_type, precision, least):
     from sentence_transformers import SentenceTransformer
 
     FAMILIES["bert"](tmp_path / "bert", minilm, tmp_path / "scratch")
     expected = SentenceTransformer(str(tmp_path / "bert"), device="cpu").encode(TEXTS, batch_size=1)
-    _, engine, client = served("published-onnx", precision)
-    assert (engine.manifest.model.weights, engine.manifest.model.model_type) == ("onnx", "own_bert")
+    _, engine, client = served(name, precision)
+    assert (engine.manifest.model.weights, engine.manifest.model.model_type) == ("onnx", model_type)
     assert client.get("/info").json()["weights"] == "onnx"
     assert (np.array(post(client, "/embed", inputs=TEXTS)) * expected).sum(1).min() >= least
 

@@ -136,6 +136,30 @@ def test_an_architecture_that_optimum_does_not_export(folder, refusal):
     assert "Optimum has no ONNX export for the architecture 'canine'" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("model_type", "kind", "message"),
+    [
+        ("bart", "Model", "'bart' takes decoder_input_ids, which is not supported for the task embed"),
+        ("longformer", "Model", "'longformer' takes global_attention_mask, which is not supported for the task embed"),
+        (
+            "bart",
+            "ForSequenceClassification",
+            "'bart' takes decoder_input_ids, which is not supported for the task classify",
+        ),
+        (
+            "t5",
+            "ForSequenceClassification",
+            "'t5' takes decoder_input_ids, which is not supported for the task classify",
+        ),
+    ],
+    ids=["BART", "Longformer", "a classifier of BART's", "a classifier of T5's"],
+)
+def test_architectures_with_inputs_that_the_runtime_does_not_have(folder, refusal, model_type, kind, message):
+    (folder / "modules.json").unlink()
+    change(folder / "config.json", model_type=model_type, architectures=[kind])
+    assert message in refusal(folder)
+
+
 def published(folder: Path, nodes, output=("last_hidden_state", [1, "tokens", 64]), types=("INT64",), opset=18) -> Path:
     """``folder`` with an architecture that transformers does not have, and an ONNX file of ``nodes``."""
     change(folder / "config.json", model_type="own_bert")
