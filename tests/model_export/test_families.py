@@ -261,6 +261,30 @@ def test_a_published_onnx_file_that_wants_other_inputs_is_refused(minilm, tmp_pa
         artifacts.build(ModelSettings(model=str(tmp_path / "checkpoint")), tmp_path / "artifacts")
 
 
+def test_a_published_onnx_file_that_is_not_in_fp32_is_refused(minilm, tmp_path):
+    import onnx
+    from onnxruntime.quantization import quantize_dynamic
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    from model_export.errors import UnsupportedModelError
+
+    FAMILIES["published-onnx"](tmp_path / "checkpoint", minilm, tmp_path / "scratch")
+    file = tmp_path / "checkpoint" / "onnx" / "model.onnx"
+    original = shutil.copyfile(file, tmp_path / "fp32.onnx")
+
+    def refused() -> str:
+        with pytest.raises(UnsupportedModelError) as error:
+            artifacts.build(ModelSettings(model=str(tmp_path / "checkpoint")), tmp_path / "artifacts")
+        return str(error.value)
+
+    quantize_dynamic(original, file)
+    assert "model.onnx: has weights of the type uint8; only fp32" in refused()
+    onnx.save(convert_float_to_float16(onnx.load(original), keep_io_types=True), file)
+    assert refused().endswith("model.onnx: has weights of the type float16; only fp32 is supported")
+    onnx.save(convert_float_to_float16(onnx.load(original)), file)
+    assert refused().endswith("model.onnx: gives last_hidden_state of another type than float32")
+
+
 def test_a_model_with_shorter_vectors_and_another_similarity(served):
     _, engine, client = served("matryoshka")
     assert (engine.manifest.dimensions, engine.manifest.similarity) == (16, "dot")
