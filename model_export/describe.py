@@ -272,10 +272,10 @@ def _length(folder: Path, config: _Config, tokenizer: _TokenizerConfig, asked: i
         positions -= config.pad_token_id + 1
     if static:
         stated = _static_length(folder)
-        return min(asked, stated) if asked else stated
-    stated = transformer_config(folder).max_seq_length or tokenizer.model_max_length or NO_LENGTH
+    else:
+        stated = transformer_config(folder).max_seq_length or tokenizer.model_max_length or NO_LENGTH
     length = min(stated, positions, NO_LENGTH)
-    if length == NO_LENGTH and not asked:
+    if length == NO_LENGTH and not asked and not static:
         raise CheckpointError(f"{folder}: says nothing of its maximum length; set max_tokens")
     if not length >= LEAST_LENGTH:  # also if it is NaN
         raise CheckpointError(f"{folder}: reads only {length} tokens of a text; at least {LEAST_LENGTH} are needed")
