@@ -195,8 +195,8 @@ def _file_info(path: Path):
 
 
 def _copy_notices(checkpoint: Path, folder: Path) -> None:
-    """Licences have to accompany the weights wherever those are copied, into an image too."""
-    for pattern in ("LICENSE*", "NOTICE*"):
+    """Copy the licences, which go into the image too."""
+    for pattern in checkpoints.NOTICES:
         for path in checkpoint.glob(pattern):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)

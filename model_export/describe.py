@@ -14,9 +14,9 @@ import msgspec
 
 from runtime.engine.manifest import PAIR_TASKS
 
-from .checkpoint import CONFIG_FILE, PUBLISHED_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, is_known, read_json
+from .checkpoint import CONFIG_FILE, PUBLISHED_FILE, TOKENIZER_CONFIG_FILE, Checkpoint, is_exported, is_known, read_json
 from .errors import CheckpointError, UnsupportedModelError
-from .modules import Modules, dense_width, read_modules, transformer_config
+from .modules import Layer, Modules, read_modules, transformer_config
 from .progress import say
 
 CARD_PROMPTS: list[tuple[str, dict[str, str]]] = [
@@ -91,8 +91,8 @@ class Description:
     """As in the manifest."""
     body: str
     """The folder with transformers' files, below the checkpoint's."""
-    dense: list[str]
-    """Folders of the linear layers behind the token vectors or the pooling, in order."""
+    layers: list[Layer]
+    """Those with weights behind the token vectors or the pooling, in order."""
     static: bool
     """Whether token vectors are looked up in a table and nothing more."""
     published: bool
@@ -132,14 +132,19 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     architecture = (config.architectures or ["unknown"])[0]
     labels = _labels(config)
     task = _task(folder, modules, architecture, labels)
-    if config.auto_map and config.is_causal is False:
+    published = not static and _is_published(folder, body, config, task)
+    if published:
+        reason = (
+            "the checkpoint names Python code (auto_map), which is not run"
+            if config.auto_map
+            else "Optimum cannot export it"
+        )
+        say(f"  {reason}: the ONNX file that the repository publishes is used")
+    elif config.auto_map and config.is_causal is False:
         raise UnsupportedModelError(
             f"{body / CONFIG_FILE}: wants attention in both directions by Python code of its own (auto_map), which is not run; "
             f"transformers' {config.model_type} would give other vectors"
         )
-    published = not static and _is_published(folder, body, config, task)
-    if published:
-        say("  transformers does not have its architecture: the ONNX file that the repository publishes is used")
     elif config.auto_map or tokenizer.auto_map:
         say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
     own = read_json(folder, "config_sentence_transformers.json", _SentenceConfig, _SentenceConfig())
@@ -152,6 +157,7 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     if similarity not in SIMILARITIES:
         raise CheckpointError(f"{folder}: its similarity_fn_name is {similarity!r}, none of {', '.join(SIMILARITIES)}")
     hidden = _static_width(body) if static else config.hidden_size or config.dim or config.d_model or config.n_embd
+    layers = list(modules.layers) if modules else []
     if hidden is None:
         raise CheckpointError(f"{body / CONFIG_FILE}: has none of hidden_size, dim, d_model, n_embd")
     if task in PAIR_TASKS:
@@ -159,15 +165,13 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
     elif task == "sparse":
         dimensions = config.vocab_size or 0
     else:
-        pooled = hidden * len(modules.pooling) if modules else hidden
-        widths = [dense_width(each) for each in modules.dense] if modules else []
-        dimensions = widths[-1] if widths else pooled
+        dimensions = layers[-1].gives if layers else hidden * (len(modules.pooling) if modules else 1)
     if own.truncate_dim and task == "embed":
         dimensions = min(dimensions, own.truncate_dim)
     return Description(
         task=task,
         body=str(body.relative_to(folder)),
-        dense=[str(each.relative_to(folder)) for each in modules.dense] if modules else [],
+        layers=layers,
         static=static,
         published=published,
         architecture=architecture,
@@ -209,19 +213,21 @@ def _task(folder: Path, modules: Modules | None, architecture: str, labels: list
 
 
 def _is_published(folder: Path, body: Path, config: _Config, task: str) -> bool:
-    """Whether the repository's own ONNX file is needed, because transformers does not have the architecture.
+    """Whether the repository's own ONNX file is taken: that of an embedding model which wants Python of its own, as transformers' class
+    of the same name may compute something else, or whose architecture cannot be exported.
 
     Raises:
         UnsupportedModelError: it is needed, and missing, or the model is no embedding model.
     """
-    if is_known(config.model_type):
-        return False
-    if task != "embed" or not (folder / PUBLISHED_FILE).exists():
+    exists = task == "embed" and (folder / PUBLISHED_FILE).exists()
+    if exists and (config.auto_map or not is_exported(config.model_type)):
+        return True
+    if not is_known(config.model_type):
         raise UnsupportedModelError(
             f"{body / CONFIG_FILE}: transformers does not have the architecture {config.model_type!r}, and a checkpoint's own Python "
             f"is not run; only an embedding model with an ONNX file of its own ({PUBLISHED_FILE}) can be served"
         )
-    return True
+    return False
 
 
 def _labels(config: _Config) -> list[str]:
@@ -266,10 +272,10 @@ def _length(folder: Path, config: _Config, tokenizer: _TokenizerConfig, asked: i
         positions -= config.pad_token_id + 1
     if static:
         stated = _static_length(folder)
-        return min(asked, stated) if asked else stated
-    stated = transformer_config(folder).max_seq_length or tokenizer.model_max_length or NO_LENGTH
+    else:
+        stated = transformer_config(folder).max_seq_length or tokenizer.model_max_length or NO_LENGTH
     length = min(stated, positions, NO_LENGTH)
-    if length == NO_LENGTH and not asked:
+    if length == NO_LENGTH and not asked and not static:
         raise CheckpointError(f"{folder}: says nothing of its maximum length; set max_tokens")
     if not length >= LEAST_LENGTH:  # also if it is NaN
         raise CheckpointError(f"{folder}: reads only {length} tokens of a text; at least {LEAST_LENGTH} are needed")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
+from runtime.engine.session import INPUTS
+
 from .errors import UnsupportedModelError
 from .graph.encoder_writer import OUTPUT
 from .graph.head import rename_value
@@ -21,14 +23,14 @@ from .graph.model import Model, save_model
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 HEAD_OPSET = 18
 """Operators of this version mean the same in the versions that bodies have."""
 
 
-def check_architecture(name: str, model_type: str) -> None:
-    """Check that Optimum can export a body of this ``model_type``.
+def check_architecture(name: str, config: "PretrainedConfig", task: str) -> None:
+    """Check that Optimum can export a body with this ``config``, and with inputs that the runtime has.
 
     Raises:
         UnsupportedModelError: it cannot.
@@ -36,11 +38,31 @@ def check_architecture(name: str, model_type: str) -> None:
     import optimum.exporters.onnx.model_configs  # noqa: F401  registers the architectures that can be exported
     from optimum.exporters.tasks import TasksManager
 
+    model_type = config.model_type
     supported = TasksManager.get_supported_model_type_for_task("feature-extraction", "onnx")
     if model_type not in supported:
         raise UnsupportedModelError(
             f"{name}: Optimum has no ONNX export for the architecture {model_type!r}; it has for {', '.join(sorted(supported))}"
         )
+    constructor = TasksManager.get_exporter_config_constructor(
+        "onnx", model_type=model_type, task="feature-extraction", library_name="transformers"
+    )
+    inputs = set() if encoder_class(config, task) else constructor(config).inputs.keys() - INPUTS.keys()
+    if inputs:
+        raise UnsupportedModelError(
+            f"{name}: the architecture {model_type!r} takes {', '.join(sorted(inputs))}, which is not supported for the task {task}"
+        )
+
+
+def encoder_class(config: "PretrainedConfig", task: str) -> "type[PreTrainedModel] | None":
+    """transformers' class for the encoder alone of T5 and its kin, which an embedding model is; None for any other model."""
+    import transformers
+
+    return (
+        getattr(transformers, type(config).__name__.replace("Config", "EncoderModel"), None)
+        if task == "embed"
+        else None
+    )
 
 
 def export_body(model: "PreTrainedModel", folder: Path) -> Path:

@@ -13,6 +13,9 @@ PACKAGE = "sentence_transformers."
 PYLATE_DENSE = "pylate.models.Dense.Dense"
 """The layer behind the token vectors of a ColBERT, a linear layer as sentence-transformers' own; the class is not loaded."""
 ACTIVATION = re.compile(r"torch\.nn\.modules\.(activation|linear)\.\w+")
+LINEAR = "linear.weight"
+"""The weight of sentence-transformers' ``Dense``, and of the layer behind the token vectors in a checkpoint of the class ``HF_ColBERT``
+(https://github.com/stanford-futuredata/ColBERT)."""
 FIRST = ("Transformer", "StaticEmbedding", "MLMTransformer")
 BEHIND_POOLING = ("Dense", "LayerNorm", "Dropout", "Normalize")
 
@@ -39,6 +42,18 @@ class Module(msgspec.Struct):
         return self.type.rsplit(".", 1)[-1]
 
 
+class Layer(msgspec.Struct, frozen=True):
+    """A Dense or a LayerNorm, by its configuration."""
+
+    path: str
+    """Its folder, below the checkpoint's."""
+    takes: int
+    """Numbers of a vector that it takes."""
+    gives: int
+    shapes: dict[str, tuple[int, ...]]
+    """Shapes of its weights by name."""
+
+
 class Modules(msgspec.Struct, frozen=True):
     """The modules of a checkpoint."""
 
@@ -50,8 +65,8 @@ class Modules(msgspec.Struct, frozen=True):
     """Whether the first module is a table of token vectors and nothing more."""
     pooling: tuple[str, ...] = ("mean",)
     normalize: bool = False
-    dense: tuple[Path, ...] = ()
-    """Folders of the linear layers, in order."""
+    layers: tuple[Layer, ...] = ()
+    """Those with weights behind the token vectors or the pooling, in order."""
 
 
 class _TransformerConfig(msgspec.Struct):
@@ -82,10 +97,15 @@ class _SpladeConfig(msgspec.Struct):
 
 
 class _DenseConfig(msgspec.Struct):
+    in_features: int
     out_features: int
     bias: bool = True
     use_residual: bool = False
     activation_function: str = "torch.nn.modules.activation.Tanh"
+
+
+class _LayerNormConfig(msgspec.Struct):
+    dimension: int
 
 
 def read_modules(folder: Path) -> Modules | None:
@@ -120,7 +140,7 @@ def read_modules(folder: Path) -> Modules | None:
         _check_kinds(file, modules[1:], ("Dense",))
         for module in modules[1:]:
             _check_plain(folder / module.path)
-        return Modules("multi_vector", body, dense=tuple(folder / module.path for module in modules[1:]))
+        return Modules("multi_vector", body, layers=_layers(folder, modules[1:]))
     rest = modules[1:]
     if kinds[0] == "StaticEmbedding":
         pooling = ["mean"]
@@ -138,7 +158,7 @@ def read_modules(folder: Path) -> Modules | None:
         static=kinds[0] == "StaticEmbedding",
         pooling=tuple(pooling),
         normalize=bool(rest) and rest[-1].kind == "Normalize",
-        dense=tuple(folder / module.path for module in rest if module.kind == "Dense"),
+        layers=_layers(folder, rest),
     )
 
 
@@ -147,19 +167,29 @@ def transformer_config(body: Path) -> _TransformerConfig:
     return read_json(body, "sentence_bert_config.json", _TransformerConfig, _TransformerConfig())
 
 
-def dense_width(folder: Path) -> int:
-    """Numbers that the linear layer in ``folder`` makes.
+def _layers(folder: Path, modules: list[Module]) -> tuple[Layer, ...]:
+    """Those of ``modules`` that have weights.
 
     Raises:
-        CheckpointError: its configuration is missing or malformed.
-        UnsupportedModelError: its activation is no class of torch's, which sentence-transformers would import.
+        CheckpointError: a configuration is missing or malformed.
+        UnsupportedModelError: an activation is no class of torch's, which sentence-transformers would import.
     """
-    config = read_json(folder, CONFIG_FILE, _DenseConfig)
-    if not ACTIVATION.fullmatch(config.activation_function):
-        raise UnsupportedModelError(
-            f"{folder / CONFIG_FILE}: has the activation {config.activation_function}; only classes of torch.nn.modules are allowed"
-        )
-    return config.out_features
+    layers = []
+    for module in modules:
+        below = folder / module.path
+        if module.kind == "LayerNorm":
+            width = read_json(below, CONFIG_FILE, _LayerNormConfig).dimension
+            layers.append(Layer(module.path, width, width, {"norm.weight": (width,), "norm.bias": (width,)}))
+        elif module.kind == "Dense":
+            config = read_json(below, CONFIG_FILE, _DenseConfig)
+            if not ACTIVATION.fullmatch(config.activation_function):
+                raise UnsupportedModelError(
+                    f"{below / CONFIG_FILE}: has the activation {config.activation_function}; only classes of torch.nn.modules are allowed"
+                )
+            takes, gives = config.in_features, config.out_features
+            bias = {"linear.bias": (gives,)} if config.bias else {}
+            layers.append(Layer(module.path, takes, gives, {LINEAR: (gives, takes), **bias}))
+    return tuple(layers)
 
 
 def _check_plain(folder: Path) -> None:

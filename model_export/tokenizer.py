@@ -10,7 +10,7 @@ from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
 from .checkpoint import CONFIG_FILE
 from .differences import IncompatibleError, find_differences
-from .errors import CheckpointError
+from .errors import CheckpointError, UnsupportedModelError
 from .progress import say, step
 from .random_texts import random_texts
 from .texts import LONG_TEXTS, ODD_TEXTS, TEXTS
@@ -24,6 +24,7 @@ def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
 
     Raises:
         CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one, or it cannot encode a text.
+        UnsupportedModelError: it keeps the end of a long text.
     """
     try:
         backend = _load(source)
@@ -33,7 +34,7 @@ def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
         pair = _around_pair(backend)
         for text in (*TEXTS, *ODD_TEXTS):
             backend.encode(text)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, UnsupportedModelError):
         raise
     except (
         BaseException
@@ -58,14 +59,26 @@ def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
 
 
 def _load(source: Path):
-    """The checkpoint's ``tokenizers.Tokenizer``: transformers' fast one, or the bare file of a static model."""
+    """The checkpoint's ``tokenizers.Tokenizer``: transformers' fast one, or the bare file of a static model.
+
+    Raises:
+        UnsupportedModelError: it keeps the end of a long text; the runtime keeps the beginning.
+    """
     if not (source / CONFIG_FILE).exists():
         from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-        return HuggingFaceTokenizer.from_file(str(source / TOKENIZERS_FILE))
-    from transformers import AutoTokenizer
+        backend = HuggingFaceTokenizer.from_file(str(source / TOKENIZERS_FILE))
+        side = (backend.truncation or {"direction": "right"})["direction"]
+    else:
+        from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False).backend_tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
+        backend, side = tokenizer.backend_tokenizer, tokenizer.truncation_side
+    if side != "right":
+        raise UnsupportedModelError(
+            f"{source}: its tokenizer cuts long texts off at the {side} (truncation_side); only right is supported"
+        )
+    return backend
 
 
 def _around(backend) -> tuple[list[int], list[int]]:

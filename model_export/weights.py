@@ -8,9 +8,10 @@ from zipfile import is_zipfile
 
 from runtime.engine.manifest import PAIR_TASKS
 
-from .checkpoint import Checkpoint
+from .checkpoint import CONFIG_FILE, Checkpoint
 from .describe import Description
 from .errors import CheckpointError
+from .modules import LINEAR
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,9 +27,6 @@ HARMLESS = re.compile(
 words with."""
 RENAMED = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"))
 """Old names of layer normalization's weights, which transformers renames."""
-LINEAR = "linear.weight"
-"""The weight of sentence-transformers' ``Dense``, and of the layer behind the token vectors in a checkpoint of the class ``HF_ColBERT``
-(https://github.com/stanford-futuredata/ColBERT)."""
 Shape = tuple[int, ...]
 
 
@@ -69,22 +67,39 @@ def check_weights(model: "PreTrainedModel", checkpoint: Checkpoint, description:
         raise CheckpointError(
             f"{folder}: has weights that {type(model).__name__} does not compute with: {_some(unexpected)}; it is another kind of model"
         )
-    for name in sorted(expected.keys() & found.keys()):
-        if expected[name] != found[name]:
-            raise CheckpointError(
-                f"{folder}: its weight {name} has the shape {list(found[name])}; its configuration makes it {list(expected[name])}"
-            )
+    _check_shapes(folder, expected, found)
 
 
 def check_layers(checkpoint: Checkpoint, description: Description) -> None:
-    """Check that the linear layers behind the transformer of ``checkpoint`` have weights.
+    """Check that the layers behind the transformer of ``checkpoint`` have the weights of their configuration, and fit each other.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or has no such weight.
+        CheckpointError: a file is missing or damaged; a weight is missing, unexpected or of another shape; or a layer takes vectors
+            of another length than it gets.
     """
-    for path in description.dense or ([description.body] if description.task == "multi_vector" else []):
-        if LINEAR not in tensor_shapes(checkpoint.folder / path):
-            raise CheckpointError(f"{checkpoint.folder / path}: has no {LINEAR}, the weight of a linear layer")
+    width = description.hidden * len(description.pooling)
+    for layer in description.layers:
+        folder = checkpoint.folder / layer.path
+        found = tensor_shapes(folder)
+        if layer.takes != width:
+            raise CheckpointError(
+                f"{folder / CONFIG_FILE}: takes {layer.takes} numbers; what comes before it gives {width}"
+            )
+        if missing := sorted(layer.shapes.keys() - found.keys()):
+            raise CheckpointError(f"{folder}: lacks weights that its configuration has: {_some(missing)}")
+        if unexpected := sorted(found.keys() - layer.shapes.keys()):
+            raise CheckpointError(f"{folder}: has weights that its configuration does not have: {_some(unexpected)}")
+        _check_shapes(folder, layer.shapes, found)
+        width = layer.gives
+    if description.task == "multi_vector" and not description.layers:
+        folder = checkpoint.folder / description.body
+        shape = tensor_shapes(folder).get(LINEAR)
+        if shape is None:
+            raise CheckpointError(f"{folder}: has no {LINEAR}, the layer behind a ColBERT's token vectors")
+        if len(shape) != 2 or shape[1] != width:
+            raise CheckpointError(
+                f"{folder}: its weight {LINEAR} has the shape {list(shape)}; needed is [dimensions, {width}]"
+            )
 
 
 def tensor_shapes(folder: Path) -> dict[str, Shape]:
@@ -113,6 +128,14 @@ def tensor_shapes(folder: Path) -> dict[str, Shape]:
         except Exception as error:  # pickle, zipfile and torch each raise their own
             raise CheckpointError(f"{path}: is damaged ({error})") from error
     return shapes
+
+
+def _check_shapes(folder: Path, expected: dict[str, Shape], found: dict[str, Shape]) -> None:
+    for name in sorted(expected.keys() & found.keys()):
+        if expected[name] != found[name]:
+            raise CheckpointError(
+                f"{folder}: its weight {name} has the shape {list(found[name])}; its configuration makes it {list(expected[name])}"
+            )
 
 
 def _renamed(name: str) -> str:

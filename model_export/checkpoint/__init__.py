@@ -11,10 +11,12 @@ from . import embedded, folder, hub
 from .checkpoint import (
     CONFIG_FILE,
     MODULES_FILE,
+    NOTICES,
     PUBLISHED_FILE,
     TOKENIZER_CONFIG_FILE,
     Checkpoint,
     check_path,
+    is_exported,
     is_known,
     read_json,
 )
@@ -23,6 +25,7 @@ from .size import count_parameters
 __all__ = [
     "CONFIG_FILE",
     "MODULES_FILE",
+    "NOTICES",
     "PUBLISHED_FILE",
     "TOKENIZER_CONFIG_FILE",
     "Checkpoint",
@@ -30,6 +33,7 @@ __all__ = [
     "count_parameters",
     "fetch",
     "fingerprint",
+    "is_exported",
     "is_known",
     "read_json",
 ]

@@ -22,6 +22,8 @@ UNOPENED = "special_tokens_map_file"
 """The key of ``tokenizer_config.json`` whose file transformers does not open. Many published checkpoints have a path of their
 author's disk there."""
 WEIGHT_INDEXES = ("*.safetensors.index.json", "*.bin.index.json")
+NOTICES = ("LICENSE*", "NOTICE*")
+"""Files that have to accompany the weights wherever those are copied."""
 LARGEST_JSON = 2**24
 """Bytes of the largest JSON file that is read. The index of the weights of a model with 100,000 tensors has about 8 MB."""
 
@@ -85,6 +87,16 @@ def is_known(model_type: str) -> bool:
     from transformers import CONFIG_MAPPING
 
     return model_type in CONFIG_MAPPING
+
+
+def is_exported(model_type: str) -> bool:
+    """Whether transformers has a class for the architecture ``model_type``, and Optimum an export of it."""
+    import optimum.exporters.onnx.model_configs  # noqa: F401  registers the architectures that can be exported
+    from optimum.exporters.tasks import TasksManager
+
+    return is_known(model_type) and model_type in TasksManager.get_supported_model_type_for_task(
+        "feature-extraction", "onnx"
+    )
 
 
 def read_json(folder: Path, name: str, kind: type[Content], default: Content | None = None) -> Content:

@@ -2,17 +2,29 @@
 
 import os
 import re
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
 
 from configuration.groups import EMBEDDED, ModelSettings
 
 from ..errors import CheckpointError
 from ..progress import step
-from .checkpoint import PUBLISHED_FILE, Checkpoint, check_folder, is_known
+from .checkpoint import (
+    CONFIG_FILE,
+    MODULES_FILE,
+    NOTICES,
+    PUBLISHED_FILE,
+    Checkpoint,
+    check_folder,
+    check_path,
+    is_exported,
+    read_json,
+)
 from .size import check_size
 
-MODULE = re.compile(r"\d+_\w+/")
-"""A file in the folder of one of sentence-transformers' modules."""
 PICKLE = re.compile(r"(^|/)pytorch_model[^/]*\.bin$")
 OTHER_WAYS = f"Two other ways: the path of a folder that holds the checkpoint, or {EMBEDDED!r}, which needs no Hub."
 
@@ -44,10 +56,10 @@ def fetch(settings: ModelSettings) -> Checkpoint:
     try:
         with step(f"fetching {model}{at} from the Hugging Face Hub"):
             info = HfApi().model_info(model, revision=revision)
-            model_type = (info.config or {}).get("model_type")  # of config.json, as far as the Hub shows it
-            needs_python = model_type is not None and not is_known(model_type)
-            files = _wanted([sibling.rfilename for sibling in info.siblings], published=needs_python)
-            folder = snapshot_download(model, revision=info.sha, allow_patterns=files)
+            files = [sibling.rfilename for sibling in info.siblings]
+            folder = snapshot_download(model, revision=info.sha, allow_patterns=_texts(files))
+            weights = _weights(files, check_folder(Path(folder)))
+            folder = snapshot_download(model, revision=info.sha, allow_patterns=weights)
     except HFValidationError as error:
         raise CheckpointError(f"model: {model!r} is not a Hub id ({error}). {OTHER_WAYS}") from error
     except GatedRepoError as error:
@@ -70,21 +82,51 @@ def fetch(settings: ModelSettings) -> Checkpoint:
     return Checkpoint(check_size(check_folder(Path(folder)), settings), model, "hub", info.sha)
 
 
-def _wanted(files: list[str], published: bool = False) -> list[str]:
-    """The files of a repository that an export reads: weights in one format, and no other library's. No Python, which never runs.
+class _Module(msgspec.Struct):
+    """An entry of ``modules.json``, of which only the place matters here."""
 
-    ``published``: whether the ONNX file that the repository publishes takes the place of the weights.
-    """
-    weights = []
-    for folder in sorted({file.rpartition("/")[0] for file in files if MODULE.match(file)} | {""}):
-        inside = [file for file in files if file.rpartition("/")[0] == folder]
-        names = [file for file in inside if file.endswith(".safetensors")]
-        weights += names or [file for file in inside if PICKLE.search(file)]
-    if published and (own := [file for file in files if file.startswith(PUBLISHED_FILE)]):
-        weights = [*own, *(file for file in weights if "/" in file)]
+    path: str
+
+
+def _texts(files: list[str]) -> list[str]:
+    """The files of a repository that say what its model is, and its licences. No Python, which never runs."""
     texts = (".json", ".txt", ".model")
-    others = [file for file in files if file.endswith(texts) and not file.startswith(("onnx/", "openvino/"))]
-    return weights + others
+    return [
+        file
+        for file in files
+        if (file.endswith(texts) and not file.startswith(("onnx/", "openvino/")))
+        or any(fnmatch(file, pattern) for pattern in NOTICES)
+    ]
+
+
+def _weights(files: list[str], folder: Path) -> list[str]:
+    """The files of a repository whose weights an export reads, in one format and no other library's.
+
+    Args:
+        folder: its other files.
+
+    Raises:
+        CheckpointError: one of those is malformed.
+    """
+    modules = read_json(folder, MODULES_FILE, list[_Module], [])
+    paths = [PurePosixPath(check_path(module.path, folder / MODULES_FILE)) for module in modules] or [PurePosixPath()]
+    body = paths[0]
+    config = read_json(folder / body, CONFIG_FILE, dict[str, Any], {})
+    exported = is_exported(str(config.get("model_type")))
+    published = []
+    if config and (config.get("auto_map") or not exported):
+        published = [file for file in files if file.startswith(PUBLISHED_FILE)]
+    if published and not exported:  # it takes the place of the transformer's weights
+        paths.remove(body)
+    return published + [file for path in dict.fromkeys(paths) for file in _inside(files, path)]
+
+
+def _inside(files: list[str], folder: PurePosixPath) -> list[str]:
+    """The weights in ``folder``: safetensors, or else pickles."""
+    inside = [file for file in files if PurePosixPath(file).parent == folder]
+    return [file for file in inside if file.endswith(".safetensors")] or [
+        file for file in inside if PICKLE.search(file)
+    ]
 
 
 def _root(error: BaseException) -> str:

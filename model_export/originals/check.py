@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..checkpoint import CONFIG_FILE, Checkpoint
 from ..describe import Description
 from ..errors import CheckpointError, UnsupportedModelError
-from ..export import check_architecture, silence_libraries
+from ..export import check_architecture, encoder_class, silence_libraries
 from ..weights import check_layers, check_weights
 from .published import check_published
 
@@ -33,6 +33,7 @@ def check_original(checkpoint: Checkpoint, description: Description) -> None:
     if description.published:
         check_published(checkpoint, description)
         return
+    check_layers(checkpoint, description)
     if description.static:  # its one table was found when the checkpoint was described
         return
     from transformers import AutoConfig
@@ -42,8 +43,7 @@ def check_original(checkpoint: Checkpoint, description: Description) -> None:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parts raise
         raise UnsupportedModelError(f"{folder / CONFIG_FILE}: transformers cannot read it ({error})") from error
-    check_architecture(checkpoint.id, config.model_type)
-    check_layers(checkpoint, description)
+    check_architecture(checkpoint.id, config, description.task)
     try:
         model = _empty(config, description.task)
     except Exception as error:
@@ -56,8 +56,8 @@ def _empty(config: "PretrainedConfig", task: str) -> "PreTrainedModel":
     import torch
     import transformers
 
-    encoder = type(config).__name__.replace("Config", "EncoderModel")
+    encoder = encoder_class(config, task)
     with torch.device("meta"):
-        if task == "embed" and hasattr(transformers, encoder):
-            return getattr(transformers, encoder)(config)
+        if encoder:
+            return encoder(config)
         return getattr(transformers, CLASSES[task]).from_config(config, trust_remote_code=False)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 OUTPUTS = ("last_hidden_state", "token_embeddings", "hidden_states")
 """Names that exporters give to token vectors."""
+WEIGHT_TYPES = ("FLOAT", "INT32", "INT64", "BOOL")
+"""Types of what an fp32 graph holds: weights, positions and masks."""
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Where onnxruntime's own operators are."""
 
@@ -76,13 +78,14 @@ def check_published(checkpoint: Checkpoint, description: Description) -> str:
 
     Raises:
         CheckpointError: the file is damaged.
-        UnsupportedModelError: the graph wants inputs or operators that the runtime does not have, or gives no token vectors.
+        UnsupportedModelError: the graph wants inputs or operators that the runtime does not have, is not in fp32, or gives no token
+            vectors.
     """
     import onnx
     from onnx import TensorProto, helper
 
     file = checkpoint.folder / PUBLISHED_FILE
-    if description.dense:
+    if description.layers:
         raise UnsupportedModelError(
             f"{checkpoint.folder}: has layers behind the pooling, which are not served with a published ONNX file"
         )
@@ -103,12 +106,17 @@ def check_published(checkpoint: Checkpoint, description: Description) -> str:
     if foreign:
         raise UnsupportedModelError(f"{file}: has operators of {', '.join(foreign)}, which onnxruntime does not have")
     output = _token_vectors(file, model, description.hidden)
+    types = {TensorProto.DataType.Name(tensor.data_type) for tensor in model.graph.initializer if _is_large(tensor)}
+    if others := sorted(types.difference(WEIGHT_TYPES)):
+        raise UnsupportedModelError(
+            f"{file}: has weights of the type {', '.join(others).lower()}; only fp32 is supported"
+        )
     small = []
     for tensor in model.graph.initializer:
-        if tensor.ByteSize() < WEIGHT_BYTES and tensor.data_location != TensorProto.EXTERNAL:
-            small.append(tensor)
-        else:
+        if _is_large(tensor):
             model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        else:
+            small.append(tensor)
     del model.graph.initializer[:]
     model.graph.initializer.extend(small)
     try:
@@ -118,12 +126,20 @@ def check_published(checkpoint: Checkpoint, description: Description) -> str:
     return output
 
 
+def _is_large(tensor: "onnx.TensorProto") -> bool:
+    return tensor.ByteSize() >= WEIGHT_BYTES or tensor.data_location == tensor.EXTERNAL
+
+
 def _token_vectors(file: Path, model: "onnx.ModelProto", hidden: int) -> str:
-    outputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
+    import onnx
+
+    outputs = {value.name: value.type.tensor_type for value in model.graph.output}
     name = next((name for name in OUTPUTS if name in outputs), None)
     if name is None:
         raise UnsupportedModelError(f"{file}: gives {', '.join(outputs)}; one of {', '.join(OUTPUTS)} is needed")
-    dims = outputs[name]
+    dims = outputs[name].shape.dim
+    if outputs[name].elem_type != onnx.TensorProto.FLOAT:
+        raise UnsupportedModelError(f"{file}: gives {name} of another type than float32")
     if len(dims) != 3 or dims[2].dim_value not in (0, hidden):  # 0: not stated
         shape = [dim.dim_param or dim.dim_value for dim in dims]
         raise UnsupportedModelError(f"{file}: gives {name} {shape}; needed is [texts, tokens, {hidden}]")

@@ -11,7 +11,8 @@ from ..describe import Description
 from ..errors import CheckpointError
 from ..export import export_body, export_head
 from ..graph.encoder_writer import OUTPUT
-from ..weights import LINEAR, check_weights
+from ..modules import LINEAR
+from ..weights import check_weights
 from .original import load
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class TokenEmbedder:
         self._body = self._transformer.auto_model.eval()
         self._body_width = self._body.config.hidden_size
         self.config = self._body.config.to_dict()
-        self._layers = [_linear(checkpoint.folder / path) for path in description.dense or [description.body]]
+        paths = [layer.path for layer in description.layers] or [description.body]
+        self._layers = [_linear(checkpoint.folder / path) for path in paths]
         check_weights(self._body, checkpoint, description)
 
     def results(self, texts: Sequence[str], prompt: str = "") -> list[np.ndarray]:

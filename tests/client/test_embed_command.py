@@ -17,11 +17,13 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars
+import pyarrow.parquet
 import pytest
 
 from containers.tools import PROJECT
 from examples.demo import NEXT
 from runtime.http.auth import ApiKeyAuthenticator
+from serverless_embeddings_client.cli import progress
 from serverless_embeddings_client.cli.errors import ExitCode
 from tests.client.conftest import PASS, counts_of
 from tests.runtime.conftest import make_handler, serving
@@ -121,6 +123,36 @@ class TestFormats:
         found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
         assert [[row["text"], row["title"]] for row in found] == rows[1:]
 
+    def test_endings_in_capitals(self, run, tmp_path, url, one_by_one):
+        write(tmp_path, "in.jsonl.gz")
+        (tmp_path / "in.jsonl.gz").rename(tmp_path / "IN.JSONL.GZ")
+        assert run("embed", "IN.JSONL.GZ", "-o", "out.npy", "--column", "body", "--url", url)[0] == 0
+        assert np.array_equal(np.load(tmp_path / "out.npy"), one_by_one(TEXTS))
+
+    def test_categories_as_texts(self, run, tmp_path, url, one_by_one):
+        texts = [TEXTS[0], TEXTS[1], TEXTS[0]]
+        frame = polars.DataFrame({"text": texts, "label": texts}).with_columns(polars.all().cast(polars.Categorical))
+        frame.write_parquet(tmp_path / "in.parquet")
+        for output in ("out.jsonl", "out.parquet"):
+            assert run("embed", "in.parquet", "-o", output, "--copy", "label", "--url", url)[0] == 0
+        rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+        table = polars.read_parquet(tmp_path / "out.parquet")
+        assert [row["label"] for row in rows] == table["label"].cast(str).to_list() == texts
+        assert np.array_equal(np.stack(table["vector"].to_numpy()), one_by_one(texts))
+
+    @pytest.mark.parametrize("name", ["in.jsonl", "in.parquet"])
+    def test_copied_columns_may_have_any_name(self, run, tmp_path, url, name):
+        rows = [{"text": "a", "_text": "copied", "_problem": "copied too"}]
+        frame = polars.DataFrame(rows)
+        frame.write_parquet(tmp_path / name) if name == "in.parquet" else write_jsonl(tmp_path / name, rows)
+        for output in ("out.parquet", "out.jsonl"):
+            assert run("embed", name, "-o", output, "--copy", "_text", "--copy", "_problem", "--url", url)[0] == 0
+        columns = ["source", "position", "_text", "_problem", "vector"]
+        table = polars.read_parquet(tmp_path / "out.parquet")
+        assert table.columns == columns and table["_text"].to_list() == ["copied"]
+        row = json.loads((tmp_path / "out.jsonl").read_text())
+        assert list(row) == columns and row["_problem"] == "copied too"
+
     def test_several_files_are_one_output_in_their_order(self, run, tmp_path, url, one_by_one):
         write_jsonl(tmp_path / "b.jsonl", [{"text": text} for text in TEXTS[:3]])
         (tmp_path / "a.txt").write_text("\n".join(TEXTS[3:5]))
@@ -207,6 +239,23 @@ class TestResume:
         assert table["id"].to_list() == [row["key"] for row in rows]
         assert np.array_equal(np.stack(table["vector"].to_numpy()), one_by_one([row["body"] for row in rows]))
 
+    def test_lines_tell_of_rows_that_an_earlier_run_did(self, capsys, monkeypatch):
+        monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+        with progress.RowProgress(10, done=5) as shown:
+            shown.advance(0)
+            shown.advance(1)
+        first, second = capsys.readouterr().err.splitlines()
+        assert first.startswith("5 rows") and second.startswith("6 of 10 rows")
+
+    def test_an_output_that_appears_meanwhile_is_left(self, embeddings, tmp_path, url):
+        write_jsonl(tmp_path / "in.jsonl", ROWS)
+        process = embeddings(*self.OPTIONS, "--url", url, small_parts=True)
+        self.wait_for_parts(tmp_path, 1)
+        (tmp_path / "out.parquet").write_text("another's")
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == ExitCode.FAILED and b"written by another run" in err
+        assert (tmp_path / "out.parquet").read_text() == "another's"
+
     def test_standard_input_continues_as_well(self, embeddings, run, tmp_path, url, one_by_one):
         given = "\n".join(TEXTS)
         options = ("embed", "-", "-o", "out.parquet", "--url", url, "--concurrency", 1)
@@ -229,6 +278,14 @@ class TestResume:
         assert len(self.parts(tmp_path)) == 2
         assert run(*self.OPTIONS, "--url", url, small_parts=True)[0] == 0
         assert len(polars.read_parquet(tmp_path / "out.parquet")) == 64
+
+    def test_a_pipe_tells_where_it_ends(self, run, tmp_path, scripted):
+        write_jsonl(tmp_path / "in.jsonl", ROWS)
+        server = scripted(PASS, PASS, PASS, (418, {}, {"error": "a teapot"}))
+        options = ("--column", "body", "--concurrency", 1, "--url", server.url)
+        code, out, err = run("embed", "in.jsonl", "-o", "-", *options, small_parts=True)
+        assert code == ExitCode.FAILED and "418: a teapot" in err and "continues" not in err
+        assert f"the output ends after {len(out.splitlines())} rows of the input" in err
 
 
 class TestRowsThatCannotBeEmbedded:
@@ -268,6 +325,33 @@ class TestRowsThatCannotBeEmbedded:
         assert run("embed", "in.csv", "-o", "out.jsonl", "--url", url)[0] == ExitCode.ROWS_REFUSED
         assert "1 fields, the header 2" in (tmp_path / "out.jsonl.errors.jsonl").read_text()
 
+    def test_an_empty_text(self, run, tmp_path, url):
+        write_jsonl(tmp_path / "in.jsonl", [{"text": "a"}, {"text": ""}])
+        code, _, err = run("embed", "in.jsonl", "-o", "out.jsonl", "--url", url)
+        assert code == ExitCode.ROWS_REFUSED and "out.jsonl has 1 row\n" in err
+        assert err.endswith("in.jsonl, position 1: the text cannot be empty\n")
+
+    @pytest.mark.parametrize("name", ["in.jsonl", "in.parquet", "in.csv"])
+    def test_rows_without_an_id(self, run, tmp_path, url, name):
+        frame = polars.DataFrame({"key": ["a", None, "", "d"], "text": ["w", "x", "y", "z"]})
+        if name == "in.parquet":
+            frame.write_parquet(tmp_path / name)
+        else:
+            (tmp_path / name).write_text(frame.write_csv() if name == "in.csv" else frame.write_ndjson())
+        code, _, err = run("embed", name, "-o", "out.jsonl", "--id", "key", "--url", url)
+        assert code == ExitCode.ROWS_REFUSED and "2 of 4 rows" in err
+        rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+        assert [row["id"] for row in rows] == ["a", "d"]
+        errors = [json.loads(line) for line in (tmp_path / "out.jsonl.errors.jsonl").read_text().splitlines()]
+        assert [error["position"] for error in errors] == [1, 2]
+        assert all(error["reason"] == "there is no id in column 'key'" for error in errors)
+
+    def test_repeated_ids_are_counted(self, run, tmp_path, url):
+        polars.DataFrame({"n": [-1, -2, 3, 3, 3], "text": list("abcde")}).write_parquet(tmp_path / "in.parquet")
+        for output in ("out.parquet", "-"):
+            code, _, err = run("embed", "in.parquet", "-o", output, "--id", "n", "--url", url)
+            assert code == 0 and "2 rows have the id of an earlier row" in err
+
 
 class TestWhatIsWrongBeforeAnythingIsSent:
     @pytest.mark.parametrize(
@@ -285,6 +369,8 @@ class TestWhatIsWrongBeforeAnythingIsSent:
             ({"a.txt": b"x"}, ["a.txt", "-o", "nix/o.npy"], "there is no folder nix"),
             ({"a.txt": b"x", "o.npy": b"precious"}, ["a.txt", "-o", "o.npy"], "o.npy exists"),
             ({"a.txt": b"x"}, ["a.txt", "a.txt", "-o", "o.npy"], "given twice"),
+            ({"a.txt": b"x"}, ["a.txt", "./a.txt", "-o", "o.npy"], "given twice"),
+            ({"a.csv": b"text,text\nx,y\n"}, ["a.csv", "-o", "o.npy"], "more than one column 'text'"),
             ({"a.txt": b"x"}, ["a.txt", "-o", "o.npy", "--copy", "vector"], "'vector'"),
             ({"a.txt": b"x"}, ["a.txt", "-o", "o.npy", "--function", "f"], "either --url or --function"),
             ({"a.txt": b"x"}, ["a.txt"], "'--output' / '-o'"),
@@ -303,6 +389,56 @@ class TestWhatIsWrongBeforeAnythingIsSent:
         polars.DataFrame({"text": values}).write_parquet(tmp_path / "a.parquet")
         code, _, err = run("embed", "a.parquet", "-o", "o.npy", "--url", "http://127.0.0.1:9")
         assert code == ExitCode.USAGE and "texts are strings" in err
+
+    def test_two_columns_of_parquet_with_the_name(self, run, tmp_path):
+        table = pyarrow.table([["a"], ["b"], ["c"]], names=["text", "text", "other"])
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+        code, _, err = run("embed", "a.parquet", "-o", "o.npy", "--url", "http://127.0.0.1:9")
+        assert code == ExitCode.USAGE and "more than one column 'text'" in err
+
+    @pytest.mark.parametrize("output", ["o.jsonl", "-"])
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pyarrow.array([1], pyarrow.timestamp("ns")),
+            pyarrow.array([1], pyarrow.duration("ns")),
+            pyarrow.array([b"\0"]),
+            pyarrow.array([{"x": [b"\0"]}]),
+        ],
+        ids=lambda values: str(values.type),
+    )
+    def test_columns_that_json_cannot_hold(self, run, tmp_path, values, output):
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["a"], "c": values}), tmp_path / "a.parquet")
+        code, out, err = run("embed", "a.parquet", "-o", output, "--copy", "c", "--url", "http://127.0.0.1:9")
+        assert (code, out) == (ExitCode.USAGE, "") and "JSON cannot hold column 'c'" in err
+
+    def test_ids_of_parquet_that_are_no_names(self, run, tmp_path):
+        polars.DataFrame({"text": ["a"], "key": [b"\0"]}).write_parquet(tmp_path / "a.parquet")
+        code, _, err = run("embed", "a.parquet", "-o", "o.parquet", "--id", "key", "--url", "http://127.0.0.1:9")
+        assert code == ExitCode.USAGE and "ids are strings or integers" in err
+
+    @pytest.mark.parametrize(
+        ("closed", "arguments", "message"),
+        [(0, ("-", "-o", "o.npy"), "standard input is closed"), (1, ("a.txt", "-o", "-"), "standard output is closed")],
+    )
+    def test_pipes_that_are_closed(self, run, tmp_path, closed, arguments, message):
+        (tmp_path / "a.txt").write_text("x")
+        pipes = {"preexec_fn": lambda: os.close(closed)}
+        code, _, err = run("embed", *arguments, "--url", "http://127.0.0.1:9", **pipes)
+        assert code == ExitCode.USAGE and message in err and "Traceback" not in err
+
+    @pytest.mark.parametrize("url", ["http://localhost:99999", "http://localhost:port", "localhost"])
+    def test_addresses_that_cannot_be(self, run, tmp_path, url):
+        (tmp_path / "a.txt").write_text("x")
+        code, _, err = run("embed", "a.txt", "-o", "o.npy", "--url", url)
+        assert code == ExitCode.USAGE and url in err and "Traceback" not in err
+
+    @pytest.mark.parametrize("key", ["secret\n", "sécret"])
+    def test_keys_that_cannot_be(self, run, tmp_path, key):
+        (tmp_path / "a.txt").write_text("x")
+        command = ("embed", "a.txt", "-o", "o.npy", "--url", "http://127.0.0.1:9")
+        code, _, err = run(*command, env={"EMBEDDINGS_API_KEY": key})
+        assert code == ExitCode.USAGE and "printable ASCII" in err and "cret" not in err
 
     def test_files_whose_copied_columns_do_not_fit(self, run, tmp_path):
         polars.DataFrame({"text": ["a"], "n": [1]}).write_parquet(tmp_path / "a.parquet")
@@ -361,6 +497,19 @@ class TestTerminal:
             env = {"_EMBEDDINGS_COMPLETE": "complete_bash", "COMP_WORDS": words}
             env["COMP_CWORD"] = str(len(words.split()) - 1)
             assert run(env=env)[1].split() == [expected]
+
+    def test_ctrl_c_while_the_command_starts(self):
+        code = """if 1:
+            import os, signal, sys
+            class Finder:
+                def find_spec(name, *_):
+                    if name == "typer":
+                        os.kill(os.getpid(), signal.SIGINT)
+            sys.meta_path.insert(0, Finder)
+            from serverless_embeddings_client.cli import run; run()"""
+        env = os.environ | {"PYTHONPATH": str(PROJECT / "client" / "src")}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (ExitCode.STOPPED, "")
 
     def test_what_is_missing_is_named(self):
         code = "import sys; sys.modules['typer'] = None; from serverless_embeddings_client.cli import run; run()"

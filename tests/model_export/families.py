@@ -345,6 +345,16 @@ def _published_onnx(folder: Path, minilm: Path, scratch: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, **own}))
 
 
+@family("published-onnx-of-a-known-type")
+def _published_onnx_of_a_known_type(folder: Path, minilm: Path, scratch: Path) -> None:
+    """As jina-embeddings-v2: its type is ``bert``, but its own Python computes something else; here with other weights."""
+    FAMILIES["published-onnx"](folder, minilm, scratch)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
+    save(scratch / "other", minilm, "BertModel", "BertConfig", **{**SIZE, "hidden_act": "relu"})
+    (scratch / "other" / "model.safetensors").rename(folder / "model.safetensors")
+
+
 def encoder(name: str, kind: str, config: str, types: bool = False, **options) -> None:
     """Register an embedding model with a mean behind it."""
 

@@ -4,10 +4,13 @@ import json
 import shutil
 
 import pytest
+from tokenizers import Tokenizer
 
 from model_export.checkpoint import Checkpoint
 from model_export.describe import describe
 from model_export.errors import CheckpointError, UnsupportedModelError
+
+from .families import FAMILIES
 
 MODES = ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 
@@ -43,6 +46,16 @@ def test_length_may_be_lowered_but_not_raised(save_sentence_model):
     assert read(folder, max_tokens=32).max_tokens == 32
     with pytest.raises(CheckpointError, match="max_tokens: 65 is not allowed: the model reads at most 64"):
         read(folder, max_tokens=65)
+
+
+def test_length_of_a_static_model_may_be_lowered_but_not_raised(minilm, tmp_path):
+    FAMILIES["static"](tmp_path, minilm, tmp_path)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    tokenizer.enable_truncation(128)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert (read(tmp_path).max_tokens, read(tmp_path, max_tokens=32).max_tokens) == (128, 32)
+    with pytest.raises(CheckpointError, match="max_tokens: 5000 is not allowed: the model reads at most 128"):
+        read(tmp_path, max_tokens=5000)
 
 
 def test_prompts_of_the_checkpoint(save_sentence_model):
@@ -116,3 +129,22 @@ def test_a_decoder_whose_own_python_turns_it_into_an_encoder_is_refused(small_be
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedModelError, match="wants attention in both directions by Python code of its own"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "published"),
+    [
+        ({"model_type": "bert"}, False),
+        ({"model_type": "own_bert"}, True),
+        ({"model_type": "xlm-roberta-xl"}, True),
+        ({"model_type": "bert", "auto_map": {"AutoModel": "modeling_own.Own"}}, True),
+        ({"model_type": "qwen2", "auto_map": {"AutoModel": "modeling_own.Own"}, "is_causal": False}, True),
+    ],
+    ids=["known", "unknown", "not exported by Optimum", "as jina-embeddings-v2", "as gte-Qwen2"],
+)
+def test_models_of_which_the_published_onnx_file_is_taken(small_bert, tmp_path, config, published):
+    shutil.copytree(small_bert, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "config.json").write_text(json.dumps({**json.loads((tmp_path / "config.json").read_text()), **config}))
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"")
+    assert read(tmp_path).published is published

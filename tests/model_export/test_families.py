@@ -218,14 +218,21 @@ def test_instructions_are_prompts(served, name):
     assert np.dot(post(client, "/embed", inputs=QUERY, prompt_name="query")[0], expected) >= 0.99999
 
 
-@pytest.mark.parametrize(("precision", "least"), [("exact", 0.99999), ("balanced", 0.995)])
-def test_a_published_onnx_file(served, minilm, tmp_path, precision, least):
+@pytest.mark.parametrize(
+    ("name", "model_type", "precision", "least"),
+    [
+        ("published-onnx", "own_bert", "exact", 0.99999),
+        ("published-onnx", "own_bert", "balanced", 0.995),
+        ("published-onnx-of-a-known-type", "bert", "exact", 0.99999),
+    ],
+)
+def test_a_published_onnx_file(served, minilm, tmp_path, name, model_type, precision, least):
     from sentence_transformers import SentenceTransformer
 
     FAMILIES["bert"](tmp_path / "bert", minilm, tmp_path / "scratch")
     expected = SentenceTransformer(str(tmp_path / "bert"), device="cpu").encode(TEXTS, batch_size=1)
-    _, engine, client = served("published-onnx", precision)
-    assert (engine.manifest.model.weights, engine.manifest.model.model_type) == ("onnx", "own_bert")
+    _, engine, client = served(name, precision)
+    assert (engine.manifest.model.weights, engine.manifest.model.model_type) == ("onnx", model_type)
     assert client.get("/info").json()["weights"] == "onnx"
     assert (np.array(post(client, "/embed", inputs=TEXTS)) * expected).sum(1).min() >= least
 
@@ -252,6 +259,30 @@ def test_a_published_onnx_file_that_wants_other_inputs_is_refused(minilm, tmp_pa
     onnx.save(model, file)
     with pytest.raises(UnsupportedModelError, match=r"model.onnx: takes .*task_id.*; allowed are"):
         artifacts.build(ModelSettings(model=str(tmp_path / "checkpoint")), tmp_path / "artifacts")
+
+
+def test_a_published_onnx_file_that_is_not_in_fp32_is_refused(minilm, tmp_path):
+    import onnx
+    from onnxruntime.quantization import quantize_dynamic
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    from model_export.errors import UnsupportedModelError
+
+    FAMILIES["published-onnx"](tmp_path / "checkpoint", minilm, tmp_path / "scratch")
+    file = tmp_path / "checkpoint" / "onnx" / "model.onnx"
+    original = shutil.copyfile(file, tmp_path / "fp32.onnx")
+
+    def refused() -> str:
+        with pytest.raises(UnsupportedModelError) as error:
+            artifacts.build(ModelSettings(model=str(tmp_path / "checkpoint")), tmp_path / "artifacts")
+        return str(error.value)
+
+    quantize_dynamic(original, file)
+    assert "model.onnx: has weights of the type uint8; only fp32" in refused()
+    onnx.save(convert_float_to_float16(onnx.load(original), keep_io_types=True), file)
+    assert refused().endswith("model.onnx: has weights of the type float16; only fp32 is supported")
+    onnx.save(convert_float_to_float16(onnx.load(original)), file)
+    assert refused().endswith("model.onnx: gives last_hidden_state of another type than float32")
 
 
 def test_a_model_with_shorter_vectors_and_another_similarity(served):

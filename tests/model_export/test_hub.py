@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save
 
 from configuration import PROJECT
 
@@ -37,7 +41,6 @@ class Hub(BaseHTTPRequestHandler):
             files = [
                 {"rfilename": str(file.relative_to(self.folder))} for file in self.folder.rglob("*") if file.is_file()
             ]
-            files.append({"rfilename": "onnx/model.onnx"})
             body = {"id": "org/small", "sha": COMMIT, "siblings": files, "private": False, "downloads": 0, "tags": []}
             return self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
         if f"/resolve/{COMMIT}/" in path:
@@ -59,12 +62,21 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def hub(small_bert):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("SmallHub", (Hub,), {"folder": small_bert}))
+@contextmanager
+def serve(folder):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("SmallHub", (Hub,), {"folder": folder}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def hub(small_bert, tmp_path_factory):
+    folder = shutil.copytree(small_bert, tmp_path_factory.mktemp("hub") / "small")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"another library's")
+    with serve(folder) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
@@ -119,3 +131,42 @@ def test_no_network_names_the_two_other_ways(export):
     done = export("org/small", "http://127.0.0.1:9")
     assert done.returncode == 1 and "cannot be reached" in done.stderr
     assert "the path of a folder" in done.stderr and "'embedded', which needs no Hub" in done.stderr
+
+
+MODULES = {"": "Transformer", "1_Pooling": "Pooling", "projection": "Dense", "3_Normalize": "Normalize"}
+TEXTS = ["LICENSE", "NOTICE.txt", "config.json", "modules.json", "1_Pooling/config.json", "projection/config.json"]
+LAYER = ["projection/model.safetensors"]
+ONNX = ["onnx/model.onnx", "onnx/model.onnx_data"]
+
+
+@pytest.mark.parametrize(
+    ("config", "weights"),
+    [
+        ({"model_type": "bert"}, ["model.safetensors"]),
+        ({"model_type": "own_bert"}, ONNX),
+        ({"model_type": "xlm-roberta-xl"}, ONNX),
+        ({"model_type": "bert", "auto_map": {"AutoModel": "modeling_own.Own"}}, ["model.safetensors", *ONNX]),
+    ],
+    ids=["known", "unknown", "not exported by Optimum", "known, with Python of its own"],
+)
+def test_the_files_of_a_repository_that_are_fetched(tmp_path, config, weights):
+    """Weights in one format, those of layers in any folder, licences; no Python, and no other library's weights."""
+    folder = tmp_path / "repository"
+    others = ["pytorch_model.bin", "modeling_own.py", "custom/__init__.py", "onnx/model_int8.onnx", "onnx/config.json"]
+    others += ["other/model.safetensors", "projection/pytorch_model.bin"]
+    for name in {*TEXTS, *LAYER, *ONNX, *others, "model.safetensors"}:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(save({}) if name.endswith(".safetensors") else b"{}")
+    (folder / "config.json").write_text(json.dumps(config))
+    modules = [{"type": f"sentence_transformers.models.{kind}", "path": path} for path, kind in MODULES.items()]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    command = (
+        "from configuration.groups import ModelSettings; from model_export import checkpoint\n"
+        "folder = checkpoint.fetch(ModelSettings(model='org/small')).folder\n"
+        "print(*(path.relative_to(folder) for path in folder.rglob('*') if path.is_file()))"
+    )
+    with serve(folder) as endpoint:
+        env = {"PATH": os.environ["PATH"], "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home")}
+        done = subprocess.run([sys.executable, "-c", command], cwd=PROJECT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == sorted([*TEXTS, *LAYER, *weights])

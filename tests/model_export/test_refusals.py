@@ -8,14 +8,17 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 
 from configuration import PROJECT
 from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
-from model_export.errors import ExportError
+from model_export.errors import ExportError, UnsupportedModelError
 from model_export.originals import embedder
+from model_export.tokenizer import export_tokenizer
 
 from .families import FAMILIES
 
@@ -133,6 +136,30 @@ def test_an_architecture_that_optimum_does_not_export(folder, refusal):
     assert "Optimum has no ONNX export for the architecture 'canine'" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("model_type", "kind", "message"),
+    [
+        ("bart", "Model", "'bart' takes decoder_input_ids, which is not supported for the task embed"),
+        ("longformer", "Model", "'longformer' takes global_attention_mask, which is not supported for the task embed"),
+        (
+            "bart",
+            "ForSequenceClassification",
+            "'bart' takes decoder_input_ids, which is not supported for the task classify",
+        ),
+        (
+            "t5",
+            "ForSequenceClassification",
+            "'t5' takes decoder_input_ids, which is not supported for the task classify",
+        ),
+    ],
+    ids=["BART", "Longformer", "a classifier of BART's", "a classifier of T5's"],
+)
+def test_architectures_with_inputs_that_the_runtime_does_not_have(folder, refusal, model_type, kind, message):
+    (folder / "modules.json").unlink()
+    change(folder / "config.json", model_type=model_type, architectures=[kind])
+    assert message in refusal(folder)
+
+
 def published(folder: Path, nodes, output=("last_hidden_state", [1, "tokens", 64]), types=("INT64",), opset=18) -> Path:
     """``folder`` with an architecture that transformers does not have, and an ONNX file of ``nodes``."""
     change(folder / "config.json", model_type="own_bert")
@@ -194,6 +221,85 @@ def test_layers_behind_a_published_onnx_file(folder, refusal):
     published(folder, cast())
     (folder / "modules.json").write_text(modules)
     assert "has layers behind the pooling" in refusal(folder)
+
+
+def test_a_layer_norm_behind_a_published_onnx_file(minilm, tmp_path, refusal):
+    FAMILIES["layer-norm"](tmp_path / "checkpoint", minilm, tmp_path / "scratch")
+    modules = (tmp_path / "checkpoint" / "modules.json").read_text()
+    folder = published(tmp_path / "checkpoint", cast())
+    (folder / "modules.json").write_text(modules)
+    assert "has layers behind the pooling" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["bert", "static"])
+def test_a_tokenizer_that_keeps_the_end_of_a_text(minilm, tmp_path, name):
+    folder = tmp_path / "checkpoint"
+    FAMILIES[name](folder, minilm, tmp_path / "scratch")
+    if name == "static":
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.enable_truncation(64, direction="left")
+        tokenizer.save(str(folder / "tokenizer.json"))
+    else:
+        change(folder / "tokenizer_config.json", truncation_side="left")
+    with pytest.raises(UnsupportedModelError, match="its tokenizer cuts long texts off at the left"):
+        export_tokenizer(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "change", "message"),
+    [
+        (
+            "dense",
+            "2_Dense",
+            {"linear.weight": (16, 64)},
+            "2_Dense: its weight linear.weight has the shape [16, 64]; its configuration makes it [32, 64]",
+        ),
+        ("dense", "2_Dense", {"linear.bias": None}, "2_Dense: lacks weights that its configuration has: linear.bias"),
+        ("dense", "2_Dense", {"more": (3,)}, "2_Dense: has weights that its configuration does not have: more"),
+        (
+            "layer-norm",
+            "2_LayerNorm",
+            {"norm.weight": (63,)},
+            "2_LayerNorm: its weight norm.weight has the shape [63]; its configuration makes it [64]",
+        ),
+        (
+            "colbert",
+            "",
+            {"linear.weight": (32, 60)},
+            "its weight linear.weight has the shape [32, 60]; needed is [dimensions, 64]",
+        ),
+        (
+            "colbert-of-pylate",
+            "1_Dense",
+            {"linear.weight": (32, 60)},
+            "1_Dense: its weight linear.weight has the shape [32, 60]; its configuration makes it [32, 64]",
+        ),
+    ],
+    ids=["Dense", "Dense without a bias", "Dense with more", "LayerNorm", "ColBERT", "pylate"],
+)
+def test_layers_with_other_weights(minilm, tmp_path, refusal, name, layer, change, message):
+    folder = tmp_path / "checkpoint"
+    FAMILIES[name](folder, minilm, tmp_path / "scratch")
+    path = folder / layer / "model.safetensors"
+    weights = load_file(path)
+    for weight, shape in change.items():
+        weights.pop(weight, None)
+        if shape:
+            weights[weight] = torch.zeros(shape)
+    save_file(weights, path, metadata={"format": "pt"})
+    assert message in refusal(folder)
+
+
+def test_a_layer_norm_without_its_weights(minilm, tmp_path, refusal):
+    folder = tmp_path / "checkpoint"
+    FAMILIES["layer-norm"](folder, minilm, tmp_path / "scratch")
+    (folder / "2_LayerNorm" / "model.safetensors").unlink()
+    assert f"{folder / '2_LayerNorm'}: has no weights" in refusal(folder)
+
+
+def test_layers_that_do_not_fit_each_other(folder, refusal):
+    change(folder / "1_Pooling" / "config.json", pooling_mode=["cls", "mean"])
+    assert "2_Dense/config.json: takes 64 numbers; what comes before it gives 128" in refusal(folder)
 
 
 def drop(folder: Path) -> None:

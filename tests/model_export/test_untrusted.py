@@ -15,7 +15,6 @@ from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
 from model_export import checkpoint as checkpoints
 from model_export.__main__ import main
-from model_export.checkpoint.hub import _wanted
 from model_export.describe import describe
 from model_export.errors import CheckpointError, UnsupportedModelError
 from model_export.originals import check_original, load_original
@@ -226,32 +225,6 @@ def test_a_name_that_is_not_utf8_has_a_key(folder):
     before = artifacts.key(ModelSettings(model=str(folder)))
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9")).write_text("")
     assert artifacts.key(ModelSettings(model=str(folder))) != before
-
-
-def test_no_python_is_fetched_from_the_hub():
-    files = ["config.json", "model.safetensors", "modeling_evil.py", "1_Pooling/config.json", "custom/__init__.py"]
-    assert sorted(_wanted(files)) == ["1_Pooling/config.json", "config.json", "model.safetensors"]
-
-
-def test_weights_of_modules_and_a_published_onnx_file_are_fetched():
-    dense = ["2_Dense/config.json", "2_Dense/model.safetensors", "2_Dense/pytorch_model.bin"]
-    files = [
-        "config.json",
-        "model.safetensors",
-        "onnx/model.onnx",
-        "onnx/model.onnx_data",
-        "onnx/model_int8.onnx",
-        *dense,
-    ]
-    assert sorted(_wanted(files)) == [*dense[:2], "config.json", "model.safetensors"]
-    assert sorted(_wanted(files, published=True)) == [
-        *dense[:2],
-        "config.json",
-        "onnx/model.onnx",
-        "onnx/model.onnx_data",
-    ]
-    old = ["0_Transformer/config.json", "0_Transformer/pytorch_model.bin", "modules.json"]
-    assert sorted(_wanted(old)) == old
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ class AsyncClient:
         timeout: Seconds to wait for an answer.
 
     Raises:
-        ValueError: both or none of ``url`` and ``function`` are given, or no AWS credentials were found.
+        ValueError: both or none of ``url`` and ``function`` are given, the address or the key is malformed, or no AWS
+            credentials were found.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class AsyncClient:
     ) -> None:
         if (url is None) == (function is None):
             raise ValueError("give either `url` or `function`")
-        if url is not None and not url.startswith(("https://", "http://")):
-            raise ValueError(f"an address begins with https:// or http://. Given: {url}")
+        if url is not None:
+            _check_address(url)
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ValueError("a key has printable ASCII characters only, without a line break at its end")
         transport = None
         if function is not None:
             from .function import FunctionTransport
@@ -274,6 +277,17 @@ class Client:
 
 class _Refused(EndpointError):
     """A request that can never succeed as it is; the message is the endpoint's reason."""
+
+
+def _check_address(url: str) -> None:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"an address begins with https:// or http://. Given: {url}")
+    try:
+        port = httpx.URL(url).port
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{url} is not a valid address: {error}") from None
+    if port is not None and port > 65535:
+        raise ValueError(f"{url} is not a valid address: a port is at most 65535")
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

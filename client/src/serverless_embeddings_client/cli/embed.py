@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
     from ..client import Client
     from .inputs import Input
-    from .outputs import Parts
+    from .outputs import Errors, Parts
 
 CHUNK = 512
 """Rows of a part: what is lost of the work when a run is killed, times the requests under way."""
 PIPE = "-"
-PROBE = "a"
-"""A short text that is embedded first: its vector shows whether the endpoint, the options and the model are right."""
 
 Format = Literal["txt", "jsonl", "csv", "parquet"]
 LongTexts = Literal["truncate", "window", "error"]
@@ -36,7 +34,7 @@ def embed(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Files with texts: `.txt` (one a line), `.jsonl`, `.csv`, `.parquet`, the first three also `.gz` or `.zst`; "
+            help="Files with texts: `.txt` (one a line), `.jsonl`, `.csv`, `.parquet`, the first three also `.gz`, `.zst` or `.bz2`; "
             "`-` is standard input.",
             show_default=False,
         ),
@@ -129,10 +127,13 @@ def embed(
 
     if (url is None) == (function is None):
         raise CommandError("say where the endpoint is: either --url or --function")
-    inputs = find_inputs(files, format, Columns(column, id, tuple(copy or ())))
+    to_json = output == PIPE or Path(output).suffix == ".jsonl"
+    inputs = find_inputs(files, format, Columns(column, id, tuple(copy or ())), to_json)
     options = {"prompt_name": prompt_name, "dimensions": dimensions, "long_texts": long_texts}
     run = _Run(inputs, options, id is not None, concurrency)
     if output == PIPE:
+        if sys.stdout is None:
+            raise CommandError("standard output is closed")
         with closing(_client(url, function, concurrency)) as client:
             run.to_stdout(client)
         return
@@ -151,6 +152,11 @@ def _client(url: str | None, function: str | None, concurrency: int) -> "Client"
         raise CommandError(str(error)) from None
 
 
+def _say_repeats(errors: "Errors") -> None:
+    if count := errors.repeated_ids:
+        print(f"{count:,} {'row has' if count == 1 else 'rows have'} the id of an earlier row", file=sys.stderr)
+
+
 class _Run:
     """The rows of ``inputs``, embedded with ``options``."""
 
@@ -164,17 +170,24 @@ class _Run:
 
     def to_stdout(self, client: "Client") -> None:
         """Write JSONL to standard output, in the order of the rows, and the rows that cannot be embedded to stderr."""
+        from ..errors import EndpointError
         from .outputs import Errors, JsonlWriter, without_problems
         from .progress import RowProgress
 
         self._probe(client)
         errors, writer = Errors(sys.stderr.buffer), JsonlWriter(sys.stdout.buffer)
-        with RowProgress(None) as progress:
-            for part in self._in_order(
-                lambda chunk: self._part(chunk, client, progress.advance), client, self._chunks()
-            ):
-                errors.add(part)
-                writer.add(without_problems(part, self._has_id, keep_refused=False))
+        try:
+            with RowProgress(None) as progress:
+                for part in self._in_order(
+                    lambda chunk: self._part(chunk, client, progress.advance), client, self._chunks()
+                ):
+                    errors.add(part)
+                    writer.add(without_problems(part, self._has_id, keep_refused=False))
+        except EndpointError as error:
+            raise CommandError(
+                f"{error}; the output ends after {errors.rows:,} rows of the input", ExitCode.FAILED
+            ) from None
+        _say_repeats(errors)
         if errors.count:
             raise CommandError(
                 f"{errors.count:,} of {errors.rows:,} rows cannot be embedded: see above", ExitCode.ROWS_REFUSED
@@ -182,6 +195,7 @@ class _Run:
 
     def to_file(self, output: Path, connect: "Callable[[], Client]", countable: bool) -> None:
         """Write the file ``output``; ``countable`` inputs are read twice, and so checked and counted before anything is sent."""
+        from ..errors import EndpointError
         from .outputs import WRITERS, Parts, errors_of, join
 
         if output.suffix not in WRITERS:
@@ -209,13 +223,16 @@ class _Run:
                 parts.remove()
                 raise CommandError("there are no rows in the input")
             rows, errors = join(output, paths, self._has_id)
+        except EndpointError as error:
+            raise CommandError(f"{error}; the same command continues", ExitCode.FAILED) from None
         except KeyboardInterrupt:
             rows = parts.rows(paths)
             raise CommandError(
                 f"stopped; {rows:,} rows are done, the same command continues", ExitCode.STOPPED
             ) from None
         parts.remove()
-        print(f"{output} has {rows:,} rows", file=sys.stderr)
+        print(f"{output} has {rows:,} {'row' if rows == 1 else 'rows'}", file=sys.stderr)
+        _say_repeats(errors)
         if errors.count:
             raise CommandError(
                 f"{errors.count:,} of {errors.rows:,} rows cannot be embedded; {errors_of(output)} says why, the first: {errors.first}",
@@ -253,8 +270,6 @@ class _Run:
 
     def _in_order(self, function: Callable, client: "Client", items: Iterator) -> Iterator:
         """The results of ``function`` for ``items``, in their order, computed in threads some items ahead."""
-        from ..errors import EndpointError
-
         waiting: deque[Future] = deque()
         with ThreadPoolExecutor(self._ahead) as pool:
             try:
@@ -264,12 +279,10 @@ class _Run:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
-            except BaseException as error:
+            except BaseException:
                 # Otherwise the pool would wait until all that it was given is done.
                 pool.shutdown(wait=False, cancel_futures=True)
                 client.close()
-                if isinstance(error, EndpointError):
-                    raise CommandError(f"{error}; the same command continues", ExitCode.FAILED) from None
                 raise
 
     def _part(self, chunk: "pa.Table", client: "Client", on_done: Callable[[int], None]) -> "pa.Table":
@@ -284,7 +297,7 @@ class _Run:
         on_done(len(texts) - len(good))
 
         def on_refused(index: int, reason: str) -> None:
-            problems[good[index]] = reason
+            problems[good[index]] = reason.replace("`input`", "the text")
 
         found = client.embed([texts[index] for index in good], on_refused=on_refused, on_done=on_done, **self._options)
         vectors = np.full((len(texts), found.shape[1]), np.nan, np.float32)
@@ -292,15 +305,16 @@ class _Run:
         return make_part(chunk, vectors, problems)
 
     def _probe(self, client: "Client") -> str:
-        """Embed one short text with the options. Returns a hash of its vector.
+        """Embed one short text with the options, to see whether all is right. Returns a hash of its vector.
 
         Raises:
             CommandError: the endpoint cannot be reached, or refuses the options.
         """
+        from ..client import SHORT_TEXT
         from ..errors import EndpointError
 
         try:
-            return hashlib.sha256(client.embed([PROBE], **self._options).tobytes()).hexdigest()[:16]
+            return hashlib.sha256(client.embed([SHORT_TEXT], **self._options).tobytes()).hexdigest()[:16]
         except EndpointError as error:
             is_wrong = error.status is not None and error.status < 500 and error.status != 429
             raise CommandError(str(error), ExitCode.USAGE if is_wrong else ExitCode.FAILED) from None

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
     DONE = 0, "done"
     FAILED = 1, "the endpoint, AWS or this machine failed; the same command again continues"
-    USAGE = 2, "the command or its input is wrong; nothing was embedded"
+    USAGE = 2, "the command or its input is wrong"
     ROWS_REFUSED = 3, "done, but rows that cannot be embedded are in the errors file"
     STOPPED = 130, "stopped by Ctrl-C; the same command again continues"
 

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from .errors import CommandError
 
 FORMATS = {".txt": "txt", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-COMPRESSIONS = (".gz", ".zst", ".bz2")
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 STDIN = "-"
-TEXT, PROBLEM = "_text", "_problem"
-"""Columns of a chunk besides those of the output: the text, or else the reason why there is none."""
+TEXT, PROBLEM = "\0text", "\0problem"
+"""Columns of a chunk besides those of the output: the text, or else the reason why there is none. A file has no such names."""
 OUTPUT_COLUMNS = ("id", "source", "position", "vector")
 READ_ROWS = 512
 FIELD_BYTES = 32 << 20
@@ -46,12 +46,14 @@ class Columns:
         """Check that ``source``, with the columns ``found``, has all.
 
         Raises:
-            CommandError: one is missing.
+            CommandError: one is missing, or is there twice.
         """
         found = list(found)
         for name in (self.text, *self.output.values()):
             if name not in found:
                 raise CommandError(f"{source} has no column {name!r}; it has {', '.join(map(repr, found)) or 'none'}")
+            if found.count(name) > 1:
+                raise CommandError(f"{source} has more than one column {name!r}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Input:
         """The types of the columns that are copied. Text formats have strings.
 
         Raises:
-            CommandError: the file cannot be read, or is Parquet and lacks a column.
+            CommandError: the file cannot be read, or is Parquet and lacks a column, or has one of a wrong type.
         """
         if self.format != "parquet":
             return pa.schema([(name, pa.string()) for name in self.columns.output])
@@ -74,9 +76,16 @@ class Input:
             found = file.schema_arrow
             self.columns.check(found.names, self.name)
             kind = found.field(self.columns.text).type
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            if not _is_string(kind):
                 raise CommandError(f"{self.name}: column {self.columns.text!r} has the type {kind}; texts are strings")
-            return pa.schema([(name, found.field(column).type) for name, column in self.columns.output.items()])
+            schema = pa.schema([(name, found.field(column).type) for name, column in self.columns.output.items()])
+            if self.columns.id is not None and not (
+                _is_string(kind := schema.field("id").type) or pa.types.is_integer(kind)
+            ):
+                raise CommandError(
+                    f"{self.name}: column {self.columns.id!r} has the type {kind}; ids are strings or integers"
+                )
+            return schema
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows, some hundreds at a time.
@@ -101,8 +110,7 @@ class Input:
     def _open(self) -> BinaryIO:
         if self.name == STDIN:
             return sys.stdin.buffer
-        # pyarrow sees by the name whether the file is compressed.
-        return io.BufferedReader(pa.input_stream(self.name))
+        return io.BufferedReader(pa.input_stream(self.name, COMPRESSIONS.get(Path(self.name).suffix.lower())))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -112,7 +120,7 @@ class Input:
             raise CommandError(f"there is no file {self.name}") from None
         except UnicodeDecodeError as error:
             raise CommandError(
-                f"{self.name} is not in UTF-8 ({error}); convert it, such as with `iconv -f latin1 -t utf-8`"
+                f"{self.name} is not in UTF-8 ({error}); convert it, as with `iconv -f ENCODING -t utf-8`"
             ) from None
         except (OSError, pa.ArrowException) as error:
             raise CommandError(f"{self.name} cannot be read as {self.format}: {error}") from None
@@ -146,7 +154,7 @@ class Input:
             except UnicodeDecodeError as error:
                 raise CommandError(
                     f"{self.name}, line {number + 1}, is not in UTF-8 ({error.reason}); "
-                    "convert the file, such as with `iconv -f latin1 -t utf-8`"
+                    "convert the file, as with `iconv -f ENCODING -t utf-8`"
                 ) from None
             if text.strip():
                 yield number, text
@@ -186,14 +194,18 @@ class Input:
             columns = sorted({self.columns.text, *self.columns.output.values()})
             for batch in file.iter_batches(READ_ROWS, columns=columns):
                 texts = batch.column(self.columns.text).to_pylist()
-                problems = [self._problem(text) for text in texts]
+                ids = batch.column(self.columns.id).to_pylist() if self.columns.id is not None else [None] * len(texts)
+                problems = [self._problem(text, id) for text, id in zip(texts, ids, strict=True)]
                 copied = {name: batch.column(column) for name, column in self.columns.output.items()}
                 yield self._with_place(range(position, position + len(texts)), copied, texts, problems)
                 position += len(texts)
 
     def _table(self, rows: list[tuple[int, dict[str, Any] | str]]) -> pa.Table:
-        problems = [row if isinstance(row, str) else self._problem(row.get(self.columns.text)) for _, row in rows]
         records = [{} if isinstance(row, str) else row for _, row in rows]
+        problems = [
+            row if isinstance(row, str) else self._problem(row.get(self.columns.text), row.get(self.columns.id))
+            for _, row in rows
+        ]
         texts = [None if problem else row[self.columns.text] for row, problem in zip(records, problems, strict=True)]
         copied = {
             name: pa.array([_as_string(row.get(column)) for row in records], pa.string())
@@ -208,7 +220,9 @@ class Input:
         place = {"source": pa.array([self.name] * len(numbers), pa.string()), "position": pa.array(numbers, pa.int64())}
         return pa.table(place | copied | {TEXT: pa.array(texts, pa.string()), PROBLEM: pa.array(problems, pa.string())})
 
-    def _problem(self, text: Any) -> str | None:
+    def _problem(self, text: Any, id: Any) -> str | None:
+        if self.columns.id is not None and id in (None, ""):
+            return f"there is no id in column {self.columns.id!r}"
         if text is None:
             return f"there is no text in column {self.columns.text!r}"
         if not isinstance(text, str):
@@ -220,6 +234,22 @@ class Input:
         return None
 
 
+def _is_string(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _fits_json(kind: pa.DataType) -> bool:
+    """Whether JSON can hold the values: it has no bytes, and ``datetime`` no nanoseconds."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if kind.num_fields:
+        return all(_fits_json(kind.field(index).type) for index in range(kind.num_fields))
+    is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return not (is_bytes or pa.types.is_fixed_size_binary(kind) or getattr(kind, "unit", None) == "ns")
+
+
 def _as_string(value: Any) -> str | None:
     """Strings as they are, other values of JSON as JSON."""
     if value is None:
@@ -228,11 +258,11 @@ def _as_string(value: Any) -> str | None:
     return text.encode(errors="replace").decode()
 
 
-def find_inputs(names: list[str], format: str | None, columns: Columns) -> list[Input]:
-    """The inputs; those that can be checked without reading all of them are.
+def find_inputs(names: list[str], format: str | None, columns: Columns, to_json: bool) -> list[Input]:
+    """The inputs; those that can be checked without reading all of them are. ``to_json`` is whether the output is JSONL.
 
     Raises:
-        CommandError: a file does not exist, its format is unknown, or its columns do not fit.
+        CommandError: a file does not exist, its format is unknown, or its columns do not fit; standard input is closed.
     """
     for name in columns.copy:
         if name in OUTPUT_COLUMNS:
@@ -240,15 +270,21 @@ def find_inputs(names: list[str], format: str | None, columns: Columns) -> list[
     inputs = [Input(name, format or _format_of(name), columns) for name in names]
     if names.count(STDIN) > 1:
         raise CommandError("standard input can be given once")
+    if STDIN in names and sys.stdin is None:
+        raise CommandError("standard input is closed")
     if any(each.name == STDIN and each.format == "parquet" for each in inputs):
         raise CommandError("Parquet cannot be read from standard input; give the file's name")
-    if len(set(names)) < len(names):
+    if len({Path(name).resolve() for name in names}) < len(names):
         raise CommandError("a file is given twice")
     for each in inputs:
         if each.name != STDIN and not Path(each.name).is_file():
             raise CommandError(f"there is no file {each.name}")
     schemas = [each.schema() for each in inputs]
     for each, schema in zip(inputs, schemas, strict=True):
+        if to_json and (unfit := next((field for field in schema if not _fits_json(field.type)), None)):
+            raise CommandError(
+                f"{each.name}: JSON cannot hold column {unfit.name!r}, of the type {unfit.type}; write .parquet"
+            )
         if schema != schemas[0]:
             raise CommandError(
                 f"the copied columns of {each.name} ({_types(schema)}) have other types than those of "

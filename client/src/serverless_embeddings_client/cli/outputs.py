@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -190,12 +191,15 @@ def vectors_of(table: pa.Table) -> np.ndarray:
 
 
 class Errors:
-    """The rows that could not be embedded, of all that are added: their number, the first one, and a line of JSON for each."""
+    """The rows that could not be embedded, of all that are added: their number, the first one, and a line of JSON for each.
+    Also counts ids that occur more than once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.rows = self.count = 0
         self.first = ""
+        self._ids = array("q")
+        """Hashes of the ids of the rows that are embedded: 8 bytes a row."""
 
     def add(self, part: pa.Table) -> None:
         self.rows += len(part)
@@ -207,6 +211,15 @@ class Errors:
             self.count += 1
             self._file.write(orjson.dumps(row | {"reason": reason}, default=str, option=orjson.OPT_APPEND_NEWLINE))
         self._file.flush()
+        if "id" in known:
+            ids = part.filter(pc.is_null(part.column(PROBLEM))).column("id").to_pylist()
+            # Those of -1 and -2 are the same, those of "-1" and "-2" are not.
+            self._ids.extend(hash(str(id)) for id in ids)
+
+    @property
+    def repeated_ids(self) -> int:
+        """Rows with the id of an earlier row."""
+        return len(self._ids) - len(np.unique(self._ids))
 
 
 def without_problems(part: pa.Table, has_id: bool, keep_refused: bool) -> pa.Table:
@@ -234,6 +247,8 @@ def join(output: Path, parts: Iterable[Path], has_id: bool) -> tuple[int, Errors
             writer.close()
             file.flush()
             os.fsync(file.fileno())
+        if output.exists():
+            raise CommandError(f"{output} was written by another run meanwhile; it is left as it is", ExitCode.FAILED)
         if errors.count:
             errors_temporary.replace(errors_path)
         else:

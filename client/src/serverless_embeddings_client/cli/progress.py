@@ -66,7 +66,7 @@ class RowProgress:
 
     def _line(self, seconds: float) -> str:
         task, rate = self._bar.tasks[0], self._rows / seconds
-        if task.total is None:
+        if task.total is None or not self._rows:
             return f"{task.completed:,.0f} rows, {rate:,.0f} rows/s"
         left = (task.total - task.completed) / rate / 60
         return f"{task.completed:,.0f} of {task.total:,.0f} rows, {rate:,.0f} rows/s, {left:,.1f} minutes left"
