@@ -115,13 +115,13 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     check_resources(checkpoints.count_parameters(checkpoint.folder), folder)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
-        tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)
+        tokenizer = export_tokenizer(checkpoint.folder / description.body, folder, description.task)
         if description.static:  # it looks up the text's own tokens only
             tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         texts = Tokenizer(folder, tokenizer)
-        samples = choose_samples(description.task, texts.reference, description.prompts)
+        samples = choose_samples(description.task, texts.reference, description.prompts, tokenizer.pair is not None)
         with step("computing what it is compared with"):
             expected, config = compute(original, samples, description.prompts, checkpoint), original.config
         with step("exporting it to ONNX"):

@@ -10,7 +10,7 @@ from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
 from .checkpoint import CONFIG_FILE
 from .differences import IncompatibleError, find_differences
-from .errors import CheckpointError
+from .errors import CheckpointError, UnsupportedModelError
 from .progress import say, step
 from .random_texts import random_texts
 from .texts import LONG_TEXTS, ODD_TEXTS, TEXTS
@@ -19,11 +19,12 @@ RANDOM_TEXTS = 4000
 """Random texts to compare the two libraries on, besides the fixed ones."""
 
 
-def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
-    """Write the files of the tokenizer in the checkpoint's folder ``source`` into ``folder``.
+def export_tokenizer(source: Path, folder: Path, task: str = "embed") -> TokenizerInfo:
+    """Write the files of the tokenizer in the checkpoint's folder ``source``, whose model has this ``task``, into ``folder``.
 
     Raises:
         CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one, or it cannot encode a text.
+        UnsupportedModelError: a reranker's puts nothing between two texts.
     """
     try:
         backend = _load(source)
@@ -39,6 +40,11 @@ def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
         BaseException
     ) as error:  # transformers raises whatever its parts raise, and a panic in tokenizers is no Exception
         raise CheckpointError(f"{source}: its tokenizer cannot be loaded or used ({error})") from error
+    if task == "rerank" and pair is None:
+        raise UnsupportedModelError(
+            f"{source}: is a reranker whose tokenizer puts nothing around and between the two texts of a pair; what its model reads is "
+            "made by code of its own, which is not run"
+        )
     backend.save(str(folder / TOKENIZERS_FILE))
     info = TokenizerInfo(
         kind="tokenizers",

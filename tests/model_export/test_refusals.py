@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from configuration import PROJECT
 from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
-from model_export.errors import ExportError
+from model_export.errors import ExportError, UnsupportedModelError
 from model_export.originals import embedder
 
-from .families import FAMILIES
+from .families import FAMILIES, without_special_tokens
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +131,15 @@ def test_pooling_without_the_prompt(folder, refusal):
 def test_an_architecture_that_optimum_does_not_export(folder, refusal):
     change(folder / "config.json", model_type="canine")
     assert "Optimum has no ONNX export for the architecture 'canine'" in refusal(folder)
+
+
+def test_a_reranker_whose_tokenizer_puts_nothing_around_pairs(minilm, tmp_path):
+    """As of the rerankers made of Qwen2 and Qwen3, which read pairs by a template in code."""
+    folder = tmp_path / "checkpoint"
+    FAMILIES["reranker-bert"](folder, minilm, tmp_path / "scratch")
+    without_special_tokens(folder)
+    with pytest.raises(UnsupportedModelError, match="is a reranker whose tokenizer puts nothing around and between"):
+        artifacts.build(ModelSettings(model=str(folder)), tmp_path / "artifacts")
 
 
 def published(folder: Path, nodes, output=("last_hidden_state", [1, "tokens", 64]), types=("INT64",), opset=18) -> Path:
