@@ -16,6 +16,7 @@ from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
 from model_export.errors import ExportError, UnsupportedModelError
 from model_export.originals import embedder
+from runtime.engine.manifest import read_manifest
 
 from .families import FAMILIES, without_special_tokens
 
@@ -131,6 +132,38 @@ def test_pooling_without_the_prompt(folder, refusal):
 def test_an_architecture_that_optimum_does_not_export(folder, refusal):
     change(folder / "config.json", model_type="canine")
     assert "Optimum has no ONNX export for the architecture 'canine'" in refusal(folder)
+
+
+def test_a_checkpoint_is_refused_before_its_files_are_hashed(folder, refusal, monkeypatch):
+    """Those of a large model take longer than ten seconds."""
+
+    def fail(*_):
+        raise AssertionError("the files were hashed")
+
+    monkeypatch.setattr("model_export.checkpoint.folder._content_hash", fail)
+    drop(folder)
+    assert "lacks weights" in refusal(folder)
+    change(folder / "config.json", model_type="canine")
+    assert "no ONNX export" in refusal(folder)
+
+
+def test_files_are_hashed_once_for_an_artifact(folder, monkeypatch, tmp_path):
+    from model_export.checkpoint import folder as folders
+
+    hashed, content_hash = [], folders._content_hash
+
+    def count(folder):
+        hashed.append(folder)
+        return content_hash(folder)
+
+    monkeypatch.setattr(folders, "_content_hash", count)
+    settings = ModelSettings(model=str(folder))
+    made = artifacts.build(settings, tmp_path / "artifacts")
+    assert hashed == [folder]
+    assert read_manifest(made).model.revision == f"sha256:{content_hash(folder)[:16]}"
+    assert (
+        artifacts.build(settings, tmp_path / "artifacts") == made == artifacts.locate(settings, tmp_path / "artifacts")
+    )
 
 
 def test_a_reranker_whose_tokenizer_puts_nothing_around_pairs(minilm, tmp_path):
