@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from runtime.engine.manifest import PairInfo, TokenizerInfo
 from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
-from .checkpoint import CONFIG_FILE
+from .checkpoint import CONFIG_FILE, read_json
 from .differences import IncompatibleError, find_differences
 from .errors import CheckpointError, UnsupportedModelError
 from .progress import say, step
@@ -24,17 +25,18 @@ def export_tokenizer(source: Path, folder: Path, task: str = "embed") -> Tokeniz
 
     Raises:
         CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one, or it cannot encode a text.
-        UnsupportedModelError: a reranker's puts nothing between two texts.
+        UnsupportedModelError: a reranker's puts nothing between two texts, or its ids go beyond the model's table of embeddings.
     """
     try:
         backend = _load(source)
         backend.no_truncation()
         backend.no_padding()
+        backend = _embedded_only(backend, source)
         prefix, suffix = _around(backend)
         pair = _around_pair(backend)
         for text in (*TEXTS, *ODD_TEXTS):
             backend.encode(text)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, UnsupportedModelError):
         raise
     except (
         BaseException
@@ -72,6 +74,29 @@ def _load(source: Path):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False).backend_tokenizer
+
+
+def _embedded_only(backend, source: Path):
+    """``backend`` without the added tokens that the model in ``source`` has no embedding for, such as EmbeddingGemma's for images: the
+    model fails at them, and without them they are words as any other.
+
+    Raises:
+        UnsupportedModelError: other tokens have none either.
+    """
+    size = read_json(source, CONFIG_FILE, dict[str, Any], {}).get("vocab_size")
+    if not isinstance(size, int) or max(backend.get_vocab().values()) < size:
+        return backend
+    content = json.loads(backend.to_str())
+    added = [token["content"] for token in content["added_tokens"] if token["id"] >= size]
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < size]
+    kept = type(backend).from_str(json.dumps(content))
+    largest = max([*kept.get_vocab().values(), *kept.encode("text").ids, *kept.encode("text", "other").ids])
+    if largest >= size:
+        raise UnsupportedModelError(
+            f"{source}: its tokenizer gives ids up to {largest}, and its model has embeddings for {size} only"
+        )
+    say(f"  tokens that the model has no embedding for are left out: {', '.join(map(repr, added[:5]))}")
+    return kept
 
 
 def _around(backend) -> tuple[list[int], list[int]]:

@@ -16,7 +16,9 @@ from configuration.groups import ModelSettings
 from model_export import artifact as artifacts
 from model_export.errors import ExportError, UnsupportedModelError
 from model_export.originals import embedder
+from model_export.tokenizer import export_tokenizer
 from runtime.engine.manifest import read_manifest
+from runtime.engine.tokenizer import Tokenizer
 
 from .families import FAMILIES, without_special_tokens
 
@@ -173,6 +175,30 @@ def test_a_reranker_whose_tokenizer_puts_nothing_around_pairs(minilm, tmp_path):
     without_special_tokens(folder)
     with pytest.raises(UnsupportedModelError, match="is a reranker whose tokenizer puts nothing around and between"):
         artifacts.build(ModelSettings(model=str(folder)), tmp_path / "artifacts")
+
+
+def test_words_without_an_embedding(folder, tmp_path):
+    change(folder / "config.json", vocab_size=30_000)
+    with pytest.raises(
+        UnsupportedModelError, match="gives ids up to 30521, and its model has embeddings for 30000 only"
+    ):
+        export_tokenizer(folder, tmp_path)
+
+
+def test_added_tokens_without_an_embedding_are_words(folder, tmp_path):
+    """As EmbeddingGemma's tokenizer has one for images."""
+    from transformers import AutoTokenizer
+
+    plain = AutoTokenizer.from_pretrained(folder)
+    expected = plain("an <image> here", add_special_tokens=False)["input_ids"]
+    more = AutoTokenizer.from_pretrained(folder)
+    more.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    more.save_pretrained(folder)
+    info = export_tokenizer(folder, tmp_path)
+    tokenizer = Tokenizer(tmp_path, info)
+    assert "<image>" not in info.special_tokens
+    assert tokenizer.encode("an <image> here") == expected
+    assert not tokenizer.is_vocabulary([len(plain)])
 
 
 def published(folder: Path, nodes, output=("last_hidden_state", [1, "tokens", 64]), types=("INT64",), opset=18) -> Path:
