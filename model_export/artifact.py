@@ -7,17 +7,22 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from configuration import PROJECT
-from configuration.groups import ModelSettings
+from configuration.groups import ModelSettings, is_folder
 from runtime.engine.manifest import FORMAT
 
 from . import checkpoint as checkpoints
 from .errors import ArtifactMissingError, ExportError
 from .files import make_folder
 from .progress import say, step
+
+if TYPE_CHECKING:
+    from .describe import Description
 
 ARTIFACTS = PROJECT / "build" / "model"
 LATEST = ARTIFACTS / "latest"
@@ -47,8 +52,12 @@ def key(settings: ModelSettings) -> str:
     Raises:
         CheckpointError: the local folder holds no checkpoint.
     """
+    return _key(settings, checkpoints.fingerprint(settings))
+
+
+def _key(settings: ModelSettings, fingerprint: str) -> str:
     digest = hashlib.sha256(settings.model_dump_json().encode())
-    digest.update(checkpoints.fingerprint(settings).encode())
+    digest.update(fingerprint.encode())
     digest.update(json.dumps({tool: version(tool) for tool in TOOLS}).encode())
     digest.update(f"{RECIPE} {FORMAT}".encode())
     return digest.hexdigest()[:16]
@@ -60,13 +69,31 @@ def locate(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
     Raises:
         ArtifactMissingError: it has not been made.
     """
-    folder = root / key(settings)
-    if not folder.exists():
+    folder = root / key(settings) if _may_exist(settings, root) else None
+    if folder is None or not folder.exists():
         raise ArtifactMissingError(
             f"the artifact for model {settings.model!r} at precision {settings.precision!r} has not been made: run "
             f"`python3 -m model_export -c model={settings.model} -c precision={settings.precision}` (cdk does it by itself)"
         )
     return folder
+
+
+def _may_exist(settings: ModelSettings, root: Path) -> bool:
+    """Whether ``root`` may have the artifact for ``settings``: of a local folder, whose files take long to hash, only if it has one for
+    a folder of the same name."""
+    if not is_folder(settings.model):
+        return True
+    from runtime.engine.manifest import MANIFEST_FILE, ArtifactError, read_manifest
+
+    name = Path(settings.model).expanduser().resolve().name
+    for path in root.glob(f"*/{MANIFEST_FILE}"):
+        try:
+            model = read_manifest(path.parent).model
+        except ArtifactError:  # of another format, which has another key
+            continue
+        if (model.source, model.id) == ("folder", name):
+            return True
+    return False
 
 
 def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
@@ -75,32 +102,54 @@ def build(settings: ModelSettings, root: Path = ARTIFACTS) -> Path:
     Raises:
         ExportError: it cannot be made; nothing is left of it.
     """
-    name = key(settings)
-    folder = root / name
-    if folder.exists():
-        say(f"· artifact {name} is there")
+    try:
+        folder = locate(settings, root)
+    except ArtifactMissingError:
+        folder = _make(settings, root)
+        say(f"· artifact {folder.name} is made")
     else:
-        try:
-            make_folder(folder, lambda partial: _fill(partial, name, settings))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ExportError(f"the disk of {root} is full; nothing is left of the unfinished artifact") from error
-            raise
-        say(f"· artifact {name} is made")
+        say(f"· artifact {folder.name} is there")
     return folder
 
 
-def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
+def _make(settings: ModelSettings, root: Path) -> Path:
+    """Make the artifact for ``settings`` below ``root`` and return its folder. A checkpoint is refused before its files are hashed,
+    which takes longer than to read its descriptions and headers.
+
+    Raises:
+        ExportError: it cannot be made; nothing is left of it.
+    """
+    from .describe import describe
+    from .originals import check_original
+
+    try:
+        checkpoint = checkpoints.fetch(settings)
+        description = describe(checkpoint, settings.max_tokens, settings.prompts)
+        check_original(checkpoint, description)
+        fingerprint = checkpoints.fingerprint(settings)
+        if checkpoint.revision is None:
+            checkpoint = replace(checkpoint, revision=f"sha256:{fingerprint[:16]}")
+        folder = root / _key(settings, fingerprint)
+        make_folder(folder, lambda partial: _fill(partial, folder.name, settings, checkpoint, description))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ExportError(f"the disk of {root} is full; nothing is left of the unfinished artifact") from error
+        raise
+    return folder
+
+
+def _fill(
+    folder: Path, name: str, settings: ModelSettings, checkpoint: checkpoints.Checkpoint, description: "Description"
+) -> None:
     import msgspec
 
     from runtime.engine.engine import Engine
     from runtime.engine.manifest import GOLDEN_FILE, PAIR_TASKS, Manifest, ModelInfo
     from runtime.engine.tokenizer import Tokenizer
 
-    from .describe import describe
     from .graph.build import build_graph
     from .memory import measure_memory
-    from .originals import check_original, compute, load_original
+    from .originals import compute, load_original
     from .precision import find_precision
     from .resources import check_resources
     from .samples import choose_samples
@@ -109,19 +158,16 @@ def _fill(folder: Path, name: str, settings: ModelSettings) -> None:
     from .verify import describe_fidelity, golden_results, measure_fidelity
 
     precision = find_precision(settings.precision)
-    checkpoint = checkpoints.fetch(settings)
-    description = describe(checkpoint, settings.max_tokens, settings.prompts)
-    check_original(checkpoint, description)
     check_resources(checkpoints.count_parameters(checkpoint.folder), folder)
     _copy_notices(checkpoint.folder, folder)
     with step(f"loading {checkpoint.id}"):
-        tokenizer = export_tokenizer(checkpoint.folder / description.body, folder)
+        tokenizer = export_tokenizer(checkpoint.folder / description.body, folder, description.task)
         if description.static:  # it looks up the text's own tokens only
             tokenizer = msgspec.structs.replace(tokenizer, prefix=[], suffix=[])
         original = load_original(checkpoint, description)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         texts = Tokenizer(folder, tokenizer)
-        samples = choose_samples(description.task, texts.reference, description.prompts)
+        samples = choose_samples(description.task, texts.reference, description.prompts, tokenizer.pair is not None)
         with step("computing what it is compared with"):
             expected, config = compute(original, samples, description.prompts, checkpoint), original.config
         with step("exporting it to ONNX"):

@@ -1,7 +1,7 @@
 """The texts that a model is verified on: those whose language its tokenizer can write, and some with each of its prompts."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import east_asian_width
@@ -26,15 +26,25 @@ class Sample(NamedTuple):
     prompt_name: str = ""
 
 
-def choose_samples(task: str, tokenizer: Tokenizer, prompts: Mapping[str, str]) -> list[Sample]:
-    """The samples for a model with this task, tokenizer and prompts; in all languages if it can write none."""
+def choose_samples(task: str, tokenizer: Tokenizer, prompts: Mapping[str, str], reads_pairs: bool) -> list[Sample]:
+    """The samples for a model with this task, tokenizer and prompts; in all languages if it can write none. ``reads_pairs`` as in
+    :func:`inputs_for`."""
     languages = writable(tokenizer) or list(PARAGRAPHS)
-    if task in PAIR_TASKS:
-        return [Sample(pair) for pair in pairs_in(languages)]
     texts = texts_in(languages)
+    if task in PAIR_TASKS:
+        return [Sample(each) for each in inputs_for(task, reads_pairs, texts, pairs_in(languages))]
     long = max(texts, key=len)
     named = [name for name, prompt in prompts.items() if name and prompt]
     return [*map(Sample, texts), *(Sample(text, name) for name in named for text in (texts[0], long))]
+
+
+def inputs_for(
+    task: str, reads_pairs: bool, texts: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> list[str | tuple[str, str]]:
+    """Those of ``texts`` and ``pairs`` that a model with this task reads: a reranker pairs, a classifier texts, and pairs too if
+    ``reads_pairs``, any other model texts. ``reads_pairs``: whether its tokenizer puts anything around a pair."""
+    reads_texts, reads_pairs = task != "rerank", reads_pairs and task in PAIR_TASKS
+    return [*(texts if reads_texts else ()), *(pairs if reads_pairs else ())]
 
 
 def writable(tokenizer: Tokenizer) -> list[str]:

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from runtime.engine.manifest import PairInfo, TokenizerInfo
 from runtime.engine.tokenizer import KITOKEN_FILE, TOKENIZERS_FILE, Tokenizer
 
-from .checkpoint import CONFIG_FILE
+from .checkpoint import CONFIG_FILE, read_json
 from .differences import IncompatibleError, find_differences
 from .errors import CheckpointError, UnsupportedModelError
 from .progress import say, step
@@ -19,17 +20,19 @@ RANDOM_TEXTS = 4000
 """Random texts to compare the two libraries on, besides the fixed ones."""
 
 
-def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
-    """Write the files of the tokenizer in the checkpoint's folder ``source`` into ``folder``.
+def export_tokenizer(source: Path, folder: Path, task: str = "embed") -> TokenizerInfo:
+    """Write the files of the tokenizer in the checkpoint's folder ``source``, whose model has this ``task``, into ``folder``.
 
     Raises:
         CheckpointError: the checkpoint has no tokenizer that transformers can load as a fast one, or it cannot encode a text.
-        UnsupportedModelError: it keeps the end of a long text.
+        UnsupportedModelError: it keeps the end of a long text, a reranker's puts nothing between two texts, or its ids go beyond the
+            model's table of embeddings.
     """
     try:
         backend = _load(source)
         backend.no_truncation()
         backend.no_padding()
+        backend = _embedded_only(backend, source)
         prefix, suffix = _around(backend)
         pair = _around_pair(backend)
         for text in (*TEXTS, *ODD_TEXTS):
@@ -40,6 +43,11 @@ def export_tokenizer(source: Path, folder: Path) -> TokenizerInfo:
         BaseException
     ) as error:  # transformers raises whatever its parts raise, and a panic in tokenizers is no Exception
         raise CheckpointError(f"{source}: its tokenizer cannot be loaded or used ({error})") from error
+    if task == "rerank" and pair is None:
+        raise UnsupportedModelError(
+            f"{source}: is a reranker whose tokenizer puts nothing around and between the two texts of a pair; what its model reads is "
+            "made by code of its own, which is not run"
+        )
     backend.save(str(folder / TOKENIZERS_FILE))
     info = TokenizerInfo(
         kind="tokenizers",
@@ -79,6 +87,29 @@ def _load(source: Path):
             f"{source}: its tokenizer cuts long texts off at the {side} (truncation_side); only right is supported"
         )
     return backend
+
+
+def _embedded_only(backend, source: Path):
+    """``backend`` without the added tokens that the model in ``source`` has no embedding for, such as EmbeddingGemma's for images: the
+    model fails at them, and without them they are words as any other.
+
+    Raises:
+        UnsupportedModelError: other tokens have none either.
+    """
+    size = read_json(source, CONFIG_FILE, dict[str, Any], {}).get("vocab_size")
+    if not isinstance(size, int) or max(backend.get_vocab().values()) < size:
+        return backend
+    content = json.loads(backend.to_str())
+    added = [token["content"] for token in content["added_tokens"] if token["id"] >= size]
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < size]
+    kept = type(backend).from_str(json.dumps(content))
+    largest = max([*kept.get_vocab().values(), *kept.encode("text").ids, *kept.encode("text", "other").ids])
+    if largest >= size:
+        raise UnsupportedModelError(
+            f"{source}: its tokenizer gives ids up to {largest}, and its model has embeddings for {size} only"
+        )
+    say(f"  tokens that the model has no embedding for are left out: {', '.join(map(repr, added[:5]))}")
+    return kept
 
 
 def _around(backend) -> tuple[list[int], list[int]]:

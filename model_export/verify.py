@@ -19,9 +19,10 @@ from runtime.service.service import Service
 from .errors import FidelityError
 from .graph.arithmetic import Precision
 from .precision import PRECISIONS
-from .samples import Sample
+from .samples import Sample, inputs_for
 
 GOLDEN_TEXTS = ("First text", "query: how far is it to the sea?", "passage: Das Meer ist zwei Stunden entfernt.")
+GOLDEN_PAIRS = tuple((text, GOLDEN_TEXTS[0]) for text in GOLDEN_TEXTS)
 GOLDEN_WORDS = 64
 """Words of a sparse model whose weights are recorded, those with the largest."""
 TOP_WORDS = 64
@@ -111,9 +112,9 @@ def _compare_scores(
     before, after = (np.stack([activate(logits) for logits in each]) for each in (expected, actual))
     differences = np.abs(after - before).max(1)
     fidelity = ScoreFidelity(
-        pairs=len(before),
+        texts=len(before),
         largest_difference=round(float(differences.max()), 6),
-        kendall_tau=round(_mean_tau(before[:, 0], after[:, 0], samples), 6),
+        kendall_tau=None,
         threshold=precision.score_threshold,
     )
     if not fidelity.largest_difference <= fidelity.threshold:
@@ -123,14 +124,18 @@ def _compare_scores(
             f"a score differs by {fidelity.largest_difference} for {_name(samples[int(differences.argmax())])}; "
             f"at most {fidelity.threshold} is allowed",
         )
-    if engine.manifest.task == "rerank" and not fidelity.kendall_tau >= precision.tau_threshold:
+    if engine.manifest.task != "rerank":
+        return fidelity
+    # By logits: a sigmoid makes those of a sure model the same.
+    tau = round(_mean_tau(np.concatenate(expected), np.concatenate(actual), samples), 6)
+    if not tau >= precision.tau_threshold:
         raise _too_far(
             engine,
             precision,
-            f"it ranks texts differently: Kendall's tau of the rankings is {fidelity.kendall_tau}; "
+            f"it ranks texts differently: Kendall's tau of the rankings is {tau}; "
             f"at least {precision.tau_threshold:.4f} is needed",
         )
-    return fidelity
+    return msgspec.structs.replace(fidelity, kendall_tau=tau)
 
 
 def _name(sample: Sample) -> str:
@@ -148,23 +153,26 @@ def _too_far(engine: Engine, precision: Precision, how: str) -> FidelityError:
 
 
 def _mean_tau(before: np.ndarray, after: np.ndarray, samples: Sequence[Sample]) -> float:
-    """Kendall's tau-b of the rankings of texts by their scores, the mean over the queries: 1 if all are the same."""
+    """Kendall's tau-b of the rankings of texts by their logits, the mean over the queries: 1 if all are the same.
+
+    It is not defined where all logits are equal. Then it counts as 1 if they are equal before and after, else as 0."""
     from scipy.stats import kendalltau
 
     taus = []
     for _, group in groupby(range(len(samples)), key=lambda index: samples[index].text[0]):
         pairs = list(group)
-        taus.append(kendalltau(before[pairs], after[pairs]).statistic)
+        tau = kendalltau(before[pairs], after[pairs]).statistic
+        taus.append(np.ptp(before[pairs]) == np.ptp(after[pairs]) if np.isnan(tau) else tau)
     return float(np.mean(taus))
 
 
 def describe_fidelity(fidelity: Fidelity | ScoreFidelity) -> str:
     """A line of progress."""
     if isinstance(fidelity, ScoreFidelity):
-        return (
-            f"scores differ from fp32 by at most {fidelity.largest_difference} over {fidelity.pairs} pairs; "
-            f"Kendall's tau of the rankings {fidelity.kendall_tau}"
-        )
+        line = f"scores differ from fp32 by at most {fidelity.largest_difference} over {fidelity.texts} texts or pairs"
+        if fidelity.kendall_tau is not None:
+            line += f"; Kendall's tau of the rankings {fidelity.kendall_tau}"
+        return line
     line = f"cosine to fp32: mean {fidelity.cosine_mean}, least {fidelity.cosine_min} of {fidelity.texts} texts"
     if isinstance(fidelity, SparseFidelity):
         line += f"; of the {TOP_WORDS} largest weights {fidelity.words_min} or more belong to the same words"
@@ -172,18 +180,16 @@ def describe_fidelity(fidelity: Fidelity | ScoreFidelity) -> str:
 
 
 def golden_results(engine: Engine) -> list[Golden]:
-    """Texts with their results by this artifact, which a deployment compares its own answers with."""
-    service = Service(engine)
-    return [_golden(service, text) for text in GOLDEN_TEXTS]
+    """Texts and pairs of texts with their results by this artifact, which a deployment compares its own answers with."""
+    service, manifest = Service(engine), engine.manifest
+    inputs = inputs_for(manifest.task, manifest.tokenizer.pair is not None, GOLDEN_TEXTS, GOLDEN_PAIRS)
+    return [_golden(service, each) for each in inputs]
 
 
-def _golden(service: Service, text: str) -> Golden:
-    task = service.manifest.task
-    if task in PAIR_TASKS:
-        other = GOLDEN_TEXTS[0]
-        return Golden(text=text, other=other, vector=compute(service, (text, other)).tolist())
-    result = compute(service, text)
-    if task == "sparse":
+def _golden(service: Service, given: str | tuple[str, str]) -> Golden:
+    result = compute(service, given)
+    text, other = (given, None) if isinstance(given, str) else given
+    if service.manifest.task == "sparse":
         words = np.sort(np.argsort(-result, kind="stable")[:GOLDEN_WORDS])
         return Golden(text=text, words=words.tolist(), vector=result[words].tolist())
-    return Golden(text=text, vector=result.ravel().tolist())
+    return Golden(text=text, other=other, vector=result.ravel().tolist())

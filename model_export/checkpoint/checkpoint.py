@@ -47,7 +47,7 @@ class Checkpoint:
     source: str
     """``hub``, ``folder`` or ``embedded``."""
     revision: str | None
-    """Commit on the Hub, hash of the folder's files, or version of the package that it was rebuilt from."""
+    """Commit on the Hub, or version of the package that it was rebuilt from; None for a folder, whose fingerprint tells its content."""
 
 
 def check_folder(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """Originals: the checkpoint as sentence-transformers itself loads it, for each task.
 
 An original is loaded once. It gives the results that the artifact is compared with, from text to result, and it exports itself. A new
-task is a module here and a line in :data:`ORIGINALS`.
+task is a module here, a line in :data:`ORIGINALS`, and its class of transformers in :data:`.check.CLASSES`.
 """
 
 from ..checkpoint import Checkpoint

@@ -32,7 +32,8 @@ class Scorer:
         """Logits: float32 [texts, labels]."""
         import torch
 
-        logits = self._encoder.predict(list(texts), prompt=prompt, batch_size=1, activation_fn=torch.nn.Identity())
+        # One by one: ``CrossEncoder`` takes a list of texts for a pair.
+        logits = [self._encoder.predict(each, prompt=prompt, activation_fn=torch.nn.Identity()) for each in texts]
         return np.asarray(logits, np.float32).reshape(len(texts), -1)
 
     def export(self, folder: Path) -> tuple[Path, Path | None]:

@@ -123,13 +123,16 @@ class SparseFidelity(Fidelity, tag="weights"):
 
 
 class ScoreFidelity(Struct, tag="scores"):
-    """Differences between the scores of the artifact and of the fp32 model, over a fixed multilingual set of pairs of texts."""
+    """Differences between the scores of the artifact and of the fp32 model, over a fixed multilingual set of pairs of texts, and of
+    texts for a classifier."""
 
-    pairs: int
+    texts: int
+    """Texts and pairs."""
     largest_difference: float
     """Of any label's score, after the model's activation."""
-    kendall_tau: float
-    """Kendall's tau-b of the rankings of texts for a query by the first score, the mean over the queries: 1 if they are the same."""
+    kendall_tau: float | None
+    """Kendall's tau-b of the rankings of texts for a query by the logit, the mean over the queries: 1 if they are the same. None for a
+    classifier, which ranks nothing."""
     threshold: float
     """The highest ``largest_difference`` with which the artifact may ship."""
 

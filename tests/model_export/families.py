@@ -65,7 +65,8 @@ def save(folder: Path, minilm: Path, kind: str, config: str, types: bool = True,
 
 
 def spread(model, tokenizer) -> None:
-    """Scale the last layer of the scorer ``model`` so that its logits have mean 0 and standard deviation 1 over pairs of :data:`SENTENCES`."""
+    """Scale the last layer of the scorer ``model`` so that its logits have standard deviation 1, and mean 0 if it has a bias, over pairs
+    of :data:`SENTENCES`."""
     import torch
 
     layer = [part for part in model.modules() if getattr(part, "out_features", 0) == model.config.num_labels][-1]
@@ -75,7 +76,8 @@ def spread(model, tokenizer) -> None:
         logits = torch.cat([model.eval()(**each).logits for each in encoded])
         factor = 1 / logits.std(0)
         layer.weight *= factor[:, None]
-        layer.bias.copy_((layer.bias - logits.mean(0)) * factor)
+        if layer.bias is not None:
+            layer.bias.copy_((layer.bias - logits.mean(0)) * factor)
 
 
 def sparsify(model) -> None:
@@ -152,6 +154,20 @@ def _splade(folder: Path, minilm: Path, scratch: Path) -> None:
     save(scratch, minilm, "BertForMaskedLM", "BertConfig", **SIZE)
     modules = [MLMTransformer(str(scratch), max_seq_length=64), SpladePooling("max")]
     SparseEncoder(modules=modules, device="cpu").save(str(folder))
+
+
+@family("classifier-llama")
+def _llama(folder: Path, minilm: Path, scratch: Path) -> None:
+    """Its tokenizer puts nothing around texts and pairs."""
+    options = {**SIZE, "num_labels": 2, "num_key_value_heads": 2}
+    save(folder, minilm, "LlamaForSequenceClassification", "LlamaConfig", types=False, **options)
+    without_special_tokens(folder)
+
+
+def without_special_tokens(folder: Path) -> None:
+    """Let the tokenizer in ``folder`` put nothing around texts."""
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "post_processor": None}))
 
 
 def embedder(name: str, behind: Callable[[], list]) -> None:

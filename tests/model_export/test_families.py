@@ -23,7 +23,7 @@ TEXTS = [
     "Members may borrow up to eight books for four weeks; a book that nobody has asked for can be renewed twice. " * 6,
 ]
 QUERY = "when does the library open"
-QUICK = ("reranker-bert", "classifier-bert", "dense", "static", "decoder-qwen3")
+QUICK = ("reranker-bert", "classifier-bert", "classifier-llama", "dense", "static", "decoder-qwen3")
 """The others are slow: an export takes some seconds."""
 
 
@@ -115,7 +115,9 @@ def test_classifiers(served, name):
 
     checkpoint, engine, client = served(name)
     original = pipeline("text-classification", str(checkpoint), top_k=None, device="cpu")
-    for text, pair in ((TEXTS[0], None), (TEXTS[1], TEXTS[0]), (TEXTS[4], TEXTS[4])):
+    reads_pairs = engine.manifest.tokenizer.pair is not None
+    pairs = ((TEXTS[1], TEXTS[0]), (TEXTS[4], TEXTS[4])) if reads_pairs else ((TEXTS[1], None), (TEXTS[4], None))
+    for text, pair in ((TEXTS[0], None), *pairs):
         given = {"text": text, "text_pair": pair} if pair else text
         expected = original(given, truncation=True, max_length=engine.manifest.max_tokens)
         expected = {
@@ -126,8 +128,10 @@ def test_classifiers(served, name):
         assert {each["label"] for each in answer} == set(expected)
         for each in answer:
             assert each["score"] == pytest.approx(expected[each["label"]], abs=1e-4)
-    batch = post(client, "/predict", inputs=[[TEXTS[0]], [TEXTS[1], TEXTS[0]]])
+    batch = post(client, "/predict", inputs=[[TEXTS[0]], [TEXTS[1], TEXTS[0]] if reads_pairs else [TEXTS[1]]])
     assert batch[0] == post(client, "/predict", inputs=TEXTS[0]) and len(batch) == 2
+    if not reads_pairs:
+        assert "knows no pairs" in client.post("/predict", json={"inputs": [[TEXTS[0], TEXTS[1]]]}).json()["error"]
     if len(engine.manifest.labels) == 3:
         assert client.get("/info").json()["model_type"]["classifier"]["id2label"] == {
             str(k): v for k, v in LABELS.items()

@@ -19,8 +19,10 @@ from model_export import artifact as artifacts
 from model_export.errors import ExportError, UnsupportedModelError
 from model_export.originals import embedder
 from model_export.tokenizer import export_tokenizer
+from runtime.engine.manifest import read_manifest
+from runtime.engine.tokenizer import Tokenizer
 
-from .families import FAMILIES
+from .families import FAMILIES, without_special_tokens
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +160,71 @@ def test_architectures_with_inputs_that_the_runtime_does_not_have(folder, refusa
     (folder / "modules.json").unlink()
     change(folder / "config.json", model_type=model_type, architectures=[kind])
     assert message in refusal(folder)
+
+
+def test_a_checkpoint_is_refused_before_its_files_are_hashed(folder, refusal, monkeypatch):
+    """Those of a large model take longer than ten seconds."""
+
+    def fail(*_):
+        raise AssertionError("the files were hashed")
+
+    monkeypatch.setattr("model_export.checkpoint.folder._content_hash", fail)
+    drop(folder)
+    assert "lacks weights" in refusal(folder)
+    change(folder / "config.json", model_type="canine")
+    assert "no ONNX export" in refusal(folder)
+
+
+def test_files_are_hashed_once_for_an_artifact(folder, monkeypatch, tmp_path):
+    from model_export.checkpoint import folder as folders
+
+    hashed, content_hash = [], folders._content_hash
+
+    def count(folder):
+        hashed.append(folder)
+        return content_hash(folder)
+
+    monkeypatch.setattr(folders, "_content_hash", count)
+    settings = ModelSettings(model=str(folder))
+    made = artifacts.build(settings, tmp_path / "artifacts")
+    assert hashed == [folder]
+    assert read_manifest(made).model.revision == f"sha256:{content_hash(folder)[:16]}"
+    assert (
+        artifacts.build(settings, tmp_path / "artifacts") == made == artifacts.locate(settings, tmp_path / "artifacts")
+    )
+
+
+def test_a_reranker_whose_tokenizer_puts_nothing_around_pairs(minilm, tmp_path):
+    """As of the rerankers made of Qwen2 and Qwen3, which read pairs by a template in code."""
+    folder = tmp_path / "checkpoint"
+    FAMILIES["reranker-bert"](folder, minilm, tmp_path / "scratch")
+    without_special_tokens(folder)
+    with pytest.raises(UnsupportedModelError, match="is a reranker whose tokenizer puts nothing around and between"):
+        artifacts.build(ModelSettings(model=str(folder)), tmp_path / "artifacts")
+
+
+def test_words_without_an_embedding(folder, tmp_path):
+    change(folder / "config.json", vocab_size=30_000)
+    with pytest.raises(
+        UnsupportedModelError, match="gives ids up to 30521, and its model has embeddings for 30000 only"
+    ):
+        export_tokenizer(folder, tmp_path)
+
+
+def test_added_tokens_without_an_embedding_are_words(folder, tmp_path):
+    """As EmbeddingGemma's tokenizer has one for images."""
+    from transformers import AutoTokenizer
+
+    plain = AutoTokenizer.from_pretrained(folder)
+    expected = plain("an <image> here", add_special_tokens=False)["input_ids"]
+    more = AutoTokenizer.from_pretrained(folder)
+    more.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    more.save_pretrained(folder)
+    info = export_tokenizer(folder, tmp_path)
+    tokenizer = Tokenizer(tmp_path, info)
+    assert "<image>" not in info.special_tokens
+    assert tokenizer.encode("an <image> here") == expected
+    assert not tokenizer.is_vocabulary([len(plain)])
 
 
 def published(folder: Path, nodes, output=("last_hidden_state", [1, "tokens", 64]), types=("INT64",), opset=18) -> Path:

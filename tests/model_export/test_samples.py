@@ -23,7 +23,7 @@ def english(minilm) -> Tokenizer:
 def test_a_multilingual_model_is_verified_in_all_languages(artifact):
     engine = Engine.load(artifact, threads=1)
     assert writable(engine.reference_tokenizer) == list(PARAGRAPHS)
-    samples = choose_samples("embed", engine.reference_tokenizer, engine.manifest.prompts)
+    samples = choose_samples("embed", engine.reference_tokenizer, engine.manifest.prompts, True)
     assert samples[: len(TEXTS)] == [Sample(text) for text in TEXTS]
     assert {sample.prompt_name for sample in samples[len(TEXTS) :]} == {"query", "passage"}
 
@@ -32,10 +32,10 @@ def test_an_english_model_is_not_verified_on_texts_that_it_spells(english):
     languages = writable(english)
     assert set(LATIN) <= set(languages)
     assert not {"ru", "zh", "ko", "ar", "he"} & set(languages)
-    texts = [sample.text for sample in choose_samples("embed", english, {})]
+    texts = [sample.text for sample in choose_samples("embed", english, {}, True)]
     assert "hello" in texts and not any("医院" in text for text in texts)
     assert max(len(english.encode(text).ids) for text in texts) > 512, "one is to be cut off"
-    queries = {sample.text[0] for sample in choose_samples("rerank", english, {})}
+    queries = {sample.text[0] for sample in choose_samples("rerank", english, {}, True)}
     assert len(queries) == 3 and not any("医院" in query for query in queries)
 
 
@@ -49,5 +49,5 @@ def test_pieces_of_characters_are_spelled():
 
 
 def test_a_prompt_that_is_empty_is_left_out(english):
-    samples = choose_samples("embed", english, {"query": "search: ", "document": ""})
+    samples = choose_samples("embed", english, {"query": "search: ", "document": ""}, True)
     assert {sample.prompt_name for sample in samples} == {"", "query"}

@@ -1,6 +1,7 @@
 """What an artifact is compared by: a part that is wrong, a ranking that is another, or a prompt that is read otherwise is refused."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from model_export.precision import PRECISIONS
 from model_export.samples import Sample, choose_samples
 from model_export.verify import measure_fidelity
 from runtime.engine.engine import Engine
+from runtime.engine.manifest import read_manifest
 from runtime.engine.tokenizer import Tokenizer
 from runtime.service.service import Service
 from tests.runtime.conftest import make_handler
@@ -52,7 +54,9 @@ def make(name: str, minilm: Path, tmp_path_factory) -> Made:
     engine = Engine.load(artifacts.build(settings, tmp_path_factory.mktemp("artifacts")), threads=1)
     checkpoint = fetch(settings)
     original = load_original(checkpoint, describe(checkpoint, None, None))
-    samples = choose_samples(engine.manifest.task, engine.reference_tokenizer, {})
+    samples = choose_samples(
+        engine.manifest.task, engine.reference_tokenizer, {}, engine.manifest.tokenizer.pair is not None
+    )
     return Made(engine, original, samples, compute(original, samples, {}, checkpoint))
 
 
@@ -126,6 +130,55 @@ class TestRerankers:
         checkpoint = fetch(settings)
         with pytest.raises(UnsupportedModelError, match="the prompt 'query' before pairs"):
             load_original(checkpoint, describe(checkpoint, None, None))
+
+    def test_scores_that_a_sigmoid_makes_the_same(self, reranker, monkeypatch):
+        logits = [np.array([40 + index % 4], np.float32) for index in range(len(reranker.samples))]
+        answers = iter(logits)
+        monkeypatch.setattr(verify, "compute", lambda *_, **__: next(answers))
+        assert measure_fidelity(logits, reranker.samples, reranker.engine, BALANCED).kendall_tau == 1
+
+    @pytest.mark.parametrize("step", [0, 1e-3])
+    def test_logits_that_are_all_the_same(self, reranker, monkeypatch, step):
+        """No ranking differs from no ranking only if it is one."""
+        answers = iter([np.array([step * index], np.float32) for index in range(len(reranker.samples))])
+        monkeypatch.setattr(verify, "compute", lambda *_, **__: next(answers))
+        same = [np.zeros(1, np.float32)] * len(reranker.samples)
+        if step:
+            with pytest.raises(FidelityError, match=r"tau of the rankings is 0.0; at least"):
+                measure_fidelity(same, reranker.samples, reranker.engine, PRECISIONS["fast"])
+        else:
+            assert measure_fidelity(same, reranker.samples, reranker.engine, BALANCED).kendall_tau == 1
+
+
+class TestClassifiers:
+    @pytest.fixture(scope="class")
+    def classifier(self, minilm, tmp_path_factory) -> Made:
+        return make("classifier-bert", minilm, tmp_path_factory)
+
+    def test_texts_alone_and_pairs_are_compared(self, classifier):
+        kinds = {type(sample.text) for sample in classifier.samples}
+        assert kinds == {str, tuple}
+        assert classifier.measure().texts == len(classifier.samples)
+        golden = json.loads((classifier.engine.folder / "golden.json").read_text())
+        assert {entry["other"] is None for entry in golden} == {True, False}
+        assert make_handler(classifier.engine)(GOLDEN_CHECK)["golden_check"] == "passed"
+
+    def test_texts_alone_that_are_read_otherwise(self, classifier, monkeypatch):
+        monkeypatch.setattr(Tokenizer, "with_special_tokens", lambda self, ids: list(ids))
+        with pytest.raises(FidelityError, match="a score differs by"):
+            classifier.measure()
+
+    def test_constant_scores_have_a_manifest(self, minilm, tmp_path_factory):
+        """They rank nothing, and JSON has no number for what is not one."""
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        folder = write("classifier-bert", minilm, tmp_path_factory)
+        weights = load_file(folder / "model.safetensors")
+        weights["classifier.weight"] = torch.zeros_like(weights["classifier.weight"])
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        made = artifacts.build(ModelSettings(model=str(folder)), tmp_path_factory.mktemp("artifacts"))
+        assert read_manifest(made).fidelity.kendall_tau is None
 
 
 def test_other_words_of_a_sparse_model(reranker, monkeypatch):
