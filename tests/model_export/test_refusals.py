@@ -8,10 +8,10 @@ from pathlib import Path
 
 import onnx
 import pytest
+import tokenizers
 import torch
 from onnx import TensorProto, helper
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 
 from configuration import PROJECT
 from configuration.groups import ModelSettings
@@ -303,7 +303,7 @@ def test_a_tokenizer_that_keeps_the_end_of_a_text(minilm, tmp_path, name):
     folder = tmp_path / "checkpoint"
     FAMILIES[name](folder, minilm, tmp_path / "scratch")
     if name == "static":
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.enable_truncation(64, direction="left")
         tokenizer.save(str(folder / "tokenizer.json"))
     else:
