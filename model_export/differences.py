@@ -76,6 +76,9 @@ SPACE_AHEAD = r"|\s+(?!\S)|\s+"
 """How the expressions for words of Llama 3, Qwen and their kin end: white space but for its last character before a word."""
 LONGEST_SPACE = 1000
 """White-space characters in a row that kitoken is given where its expression ends so; its stack holds more than 100,000."""
+LONGEST_WORD_PIECES = 8_000
+"""Characters of a text that kitoken is given for WordPiece: it takes time with the square of the number of Chinese characters, 1 s for
+32,000, where ``tokenizers`` takes 0.03 s."""
 
 
 class IncompatibleError(Exception):
@@ -108,6 +111,7 @@ def find_differences(definition: dict, reference, kitoken) -> Differences:
         tokens=tokens,
         pairs=pairs,
         spaces=LONGEST_SPACE if looks_ahead else None,
+        longest=LONGEST_WORD_PIECES if model["type"] == "WordPiece" else None,
     )
 
 

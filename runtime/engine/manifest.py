@@ -54,6 +54,8 @@ class Differences(Struct):
     """Neighbouring ids with the same meaning."""
     spaces: int | None = None
     """The most white-space characters in a row that kitoken may be given; None for any number."""
+    longest: int | None = None
+    """The most characters of a text that kitoken may be given; None for any number."""
 
 
 class PairInfo(Struct):

@@ -6,7 +6,8 @@ encoded by ``tokenizers``:
 - texts that contain a special token;
 - texts with a character that the two libraries handle differently, most of them unassigned (``Differences.characters``);
 - texts whose ids contain a token or a pair of tokens for which the libraries may disagree (``Differences.tokens``, ``.pairs``);
-- texts with a long run of white space, where kitoken's expression for words looks ahead (``Differences.spaces``).
+- texts with a long run of white space, where kitoken's expression for words looks ahead (``Differences.spaces``);
+- long texts of WordPiece, for which kitoken takes time with the square of the length (``Differences.longest``).
 
 ``model_export.differences`` explains why these are enough, and the one case that is not recognised: a string repeated three times
 without a space that has two segmentations of equal score. A text of white space only has no tokens.
@@ -41,6 +42,7 @@ class Tokenizer:
             self._tokens = frozenset(info.differences.tokens)
             self._pairs = frozenset(info.differences.pairs)
             spaces = info.differences.spaces
+            self._longest = info.differences.longest
             # Looking behind, the search tries each run of white space once.
             self._long_space = re.compile(rf"(?<!\s)\s{{{spaces + 1}}}") if spaces else None
 
@@ -69,7 +71,10 @@ class Tokenizer:
         return ids if self._tokens.isdisjoint(ids) and self._pairs.isdisjoint(pairwise(ids)) else None
 
     def _needs_reference(self, text: str) -> bool:
-        """True if ``text`` has a special token, a character that kitoken may handle differently, or too much white space."""
+        """True if ``text`` is too long, or has a special token, a character that kitoken may handle differently, or too much white
+        space."""
+        if self._longest and len(text) > self._longest:
+            return True
         if any(token in text for token in self.info.special_tokens):
             return True
         if self._long_space and self._long_space.search(text):

@@ -164,6 +164,15 @@ class TestFamilies:
         text = f"a{' ' * count}b"
         assert tokenizer.encode(text) == backend.encode(text, add_special_tokens=False).ids
 
+    def test_long_texts_of_word_pieces_are_left_to_the_reference(self, families, family):
+        """kitoken takes time with the square of the number of Chinese characters."""
+        tokenizer, backend = families(family)
+        text = "水 a" * 40_000
+        assert tokenizer.encode(text) == backend.encode(text, add_special_tokens=False).ids
+        if tokenizer.info.differences.longest:
+            assert tokenizer.encode_fast(text) is None and tokenizer.encode_fast("water") is not None
+        assert bool(tokenizer.info.differences.longest) == ("wordpiece" in family)
+
     @pytest.mark.slow
     def test_ids_of_200_000_random_texts(self, families, family):
         tokenizer, backend = families(family)
