@@ -114,7 +114,7 @@ def test_csv_is_what_duckdb_reads(tmp_path):
         csv.writer(file).writerows([["id", "text"], *([n, text] for n, text in enumerate(TEXTS) if "\0" not in text)])
     found = [(int(row["id"]), row["text"]) for row in read(path, id="id")]
     options = "header = true, quote = '\"', max_line_size = 1000000"
-    assert found == duckdb.sql(f"select id, text from read_csv('{path}', {options}) order by id").fetchall()
+    assert found == duckdb.connect().sql(f"select id, text from read_csv('{path}', {options}) order by id").fetchall()
 
 
 def test_a_position_leads_to_the_line(tmp_path):
