@@ -17,7 +17,7 @@ from .errors import JobError
 from .inputs import jsonl, parquet
 from .inputs.names import COMPRESSIONS, FORMATS, Compression, compression_of, format_of, is_hidden
 from .inputs.reader import explained, items, open_piece, parsed, read_pieces
-from .inputs.rows import Problem, check_present, from_records, output_columns
+from .inputs.rows import Problem, check_present, from_records, needed_columns
 from .job import Job
 from .split import Piece
 from .storage import Object, Storage, open_input, open_storage, resolve_input
@@ -110,7 +110,7 @@ def _parquet_corpus(job: Job, storage: Storage, objects: list[Object]) -> Corpus
         with explained(f"{storage.url}{each.key}", "parquet"):
             return parquet.schema(storage.open(each.key, each.size, each.etag))
 
-    needed = [job.text, *output_columns(job).values()]
+    needed = needed_columns(job)
     with ThreadPoolExecutor(FOOTERS) as pool:
         first, rows = None, {}
         for each, (columns, count) in zip(objects, pool.map(read, objects), strict=True):

@@ -16,10 +16,11 @@ import onnx
 
 from runtime.engine.session import INPUTS
 
+from .checkpoint import exported_types
 from .errors import UnsupportedModelError
 from .graph.encoder_writer import OUTPUT
 from .graph.head import rename_value
-from .graph.model import Model, save_model
+from .graph.model import Model, replace_nodes, save_model
 
 if TYPE_CHECKING:
     import torch
@@ -35,14 +36,12 @@ def check_architecture(name: str, config: "PretrainedConfig", task: str) -> None
     Raises:
         UnsupportedModelError: it cannot.
     """
-    import optimum.exporters.onnx.model_configs  # noqa: F401  registers the architectures that can be exported
     from optimum.exporters.tasks import TasksManager
 
-    model_type = config.model_type
-    supported = TasksManager.get_supported_model_type_for_task("feature-extraction", "onnx")
+    model_type, supported = config.model_type, exported_types()
     if model_type not in supported:
         raise UnsupportedModelError(
-            f"{name}: Optimum has no ONNX export for the architecture {model_type!r}; it has for {', '.join(sorted(supported))}"
+            f"{name}: Optimum has no ONNX export for the architecture {model_type!r}; it has for {', '.join(supported)}"
         )
     constructor = TasksManager.get_exporter_config_constructor(
         "onnx", model_type=model_type, task="feature-extraction", library_name="transformers"
@@ -135,11 +134,11 @@ def _with_weights(proto: onnx.ModelProto, weights: dict[str, np.ndarray]) -> Mod
             names[node.output[0]] = f"{source}.transposed"
             weights[f"{source}.transposed"] = weights[source].T
         else:
-            nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+            nodes.append(node)
             used |= {name: weights[name] for name in node.input if name in weights}
-    del graph.input[:], graph.node[:]
+    replace_nodes(graph, nodes)
+    del graph.input[:]
     graph.input.extend(inputs)
-    graph.node.extend(nodes)
     return Model(proto, used)
 
 

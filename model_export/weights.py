@@ -8,7 +8,7 @@ from zipfile import is_zipfile
 
 from runtime.engine.manifest import PAIR_TASKS
 
-from .checkpoint import CONFIG_FILE, Checkpoint
+from .checkpoint import CONFIG_FILE, Checkpoint, Shape, safetensors_shapes
 from .describe import Description
 from .errors import CheckpointError
 from .modules import LINEAR
@@ -27,7 +27,6 @@ HARMLESS = re.compile(
 words with."""
 RENAMED = ((re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"))
 """Old names of layer normalization's weights, which transformers renames."""
-Shape = tuple[int, ...]
 
 
 def check_weights(model: "PreTrainedModel", checkpoint: Checkpoint, description: Description) -> None:
@@ -108,20 +107,15 @@ def tensor_shapes(folder: Path) -> dict[str, Shape]:
     Raises:
         CheckpointError: there are no files, or one is damaged.
     """
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    safetensors, pickles = sorted(folder.glob("*.safetensors")), sorted(folder.glob("pytorch_model*.bin"))
-    if not safetensors and not pickles:
+    if any(folder.glob("*.safetensors")):
+        return safetensors_shapes(folder)
+    pickles = sorted(folder.glob("pytorch_model*.bin"))
+    if not pickles:
         raise CheckpointError(f"{folder}: has no weights (model.safetensors or pytorch_model.bin)")
+    import torch
+
     shapes: dict[str, Shape] = {}
-    for path in safetensors:
-        try:
-            with safe_open(path, "pt") as file:
-                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path}: is damaged ({error})") from error
-    for path in pickles if not safetensors else ():
+    for path in pickles:
         try:
             content = torch.load(path, map_location="meta", mmap=is_zipfile(path), weights_only=True)
             shapes |= {name: tuple(value.shape) for name, value in content.items()}

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ..errors import InputError
 from ..job import Job
-from .rows import MAX_ROW_BYTES, Problem, Record, output_columns
+from .rows import MAX_ROW_BYTES, Problem, Record, needed_columns
 
 
 def items(file: BinaryIO) -> Iterator[tuple[int, list[str] | Problem]]:
@@ -49,7 +49,7 @@ def parse(header: list[str], row: list[str], job: Job) -> Record | Problem:
     if len(row) != len(header):
         return Problem(f"the row has {len(row)} fields, the header {len(header)}")
     record: dict[str, str | Problem] = dict(zip(header, row, strict=True))
-    return {name: _checked(name, record[name]) for name in {job.text, *output_columns(job).values()} if name in record}
+    return {name: _checked(name, record[name]) for name in set(needed_columns(job)) if name in record}
 
 
 def _checked(name: str, value: str) -> str | Problem:

@@ -9,7 +9,17 @@ import pyarrow.parquet as pq
 
 from ..errors import JobError
 from ..job import Job
-from .rows import Problem, Rows, check_id, check_present, check_text, check_unique, make_batch, output_columns
+from .rows import (
+    Problem,
+    Rows,
+    check_id,
+    check_present,
+    check_text,
+    check_unique,
+    make_batch,
+    needed_columns,
+    output_columns,
+)
 
 
 def schema(file: BinaryIO) -> tuple[pa.Schema, int]:
@@ -52,7 +62,7 @@ def read(file: BinaryIO, start: int, stop: int, job: Job, chunk: int) -> Iterato
     if not groups:
         return
     position = ends[groups[0]] - sizes[groups[0]]
-    columns = sorted({job.text, *output_columns(job).values()})
+    columns = sorted(set(needed_columns(job)))
     for batch in reader.iter_batches(chunk, row_groups=groups, columns=columns, use_threads=False):
         first, last = max(start - position, 0), min(stop - position, len(batch))
         if first < last:

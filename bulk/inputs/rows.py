@@ -48,13 +48,18 @@ def output_columns(job: Job) -> dict[str, str]:
     return ({"id": job.id} if job.id is not None else {}) | {name: name for name in job.copy}
 
 
+def needed_columns(job: Job) -> tuple[str, ...]:
+    """Columns of the input that ``job`` reads."""
+    return (job.text, *output_columns(job).values())
+
+
 def check_present(names: Sequence[str], job: Job) -> None:
     """Check that ``names`` has the columns that ``job`` needs.
 
     Raises:
         JobError: one is missing; the message lists the first of ``names``, escaped, since a file may be anything.
     """
-    if missing := [name for name in (job.text, *output_columns(job).values()) if name not in names]:
+    if missing := [name for name in needed_columns(job) if name not in names]:
         some = ", ".join(map(repr, names[:LISTED_NAMES]))[:LISTED_CHARACTERS]
         raise JobError(
             f"there is no column {missing[0]!r}; the columns are {some}{', …' * (len(names) > LISTED_NAMES)}"
@@ -67,7 +72,7 @@ def check_unique(names: Sequence[str], job: Job) -> None:
     Raises:
         JobError: it names one of them several times.
     """
-    if twice := [name for name in (job.text, *output_columns(job).values()) if names.count(name) > 1]:
+    if twice := [name for name in needed_columns(job) if names.count(name) > 1]:
         raise JobError(f"there are {names.count(twice[0])} columns {twice[0]!r}; a job needs one of this name")
 
 

@@ -16,11 +16,12 @@ from .checkpoint import (
     TOKENIZER_CONFIG_FILE,
     Checkpoint,
     check_path,
+    exported_types,
     is_exported,
     is_known,
     read_json,
 )
-from .size import count_parameters
+from .size import Shape, count_parameters, safetensors_shapes
 
 __all__ = [
     "CONFIG_FILE",
@@ -29,13 +30,16 @@ __all__ = [
     "PUBLISHED_FILE",
     "TOKENIZER_CONFIG_FILE",
     "Checkpoint",
+    "Shape",
     "check_path",
     "count_parameters",
+    "exported_types",
     "fetch",
     "fingerprint",
     "is_exported",
     "is_known",
     "read_json",
+    "safetensors_shapes",
 ]
 
 

@@ -89,14 +89,17 @@ def is_known(model_type: str) -> bool:
     return model_type in CONFIG_MAPPING
 
 
-def is_exported(model_type: str) -> bool:
-    """Whether transformers has a class for the architecture ``model_type``, and Optimum an export of it."""
-    import optimum.exporters.onnx.model_configs  # noqa: F401  registers the architectures that can be exported
+def exported_types() -> list[str]:
+    """The architectures that Optimum exports."""
+    import optimum.exporters.onnx.model_configs  # noqa: F401  registers them
     from optimum.exporters.tasks import TasksManager
 
-    return is_known(model_type) and model_type in TasksManager.get_supported_model_type_for_task(
-        "feature-extraction", "onnx"
-    )
+    return sorted(TasksManager.get_supported_model_type_for_task("feature-extraction", "onnx"))
+
+
+def is_exported(model_type: str) -> bool:
+    """Whether transformers has a class for the architecture ``model_type``, and Optimum an export of it."""
+    return is_known(model_type) and model_type in exported_types()
 
 
 def read_json(folder: Path, name: str, kind: type[Content], default: Content | None = None) -> Content:

@@ -1,4 +1,4 @@
-"""The size of a model, from the headers of its weights' files."""
+"""The shapes of a model's weights, from the headers of their files, and its size."""
 
 from math import prod
 from pathlib import Path
@@ -8,6 +8,7 @@ from configuration.groups import LARGEST_MEMORY_MB, ModelSettings
 from ..errors import CheckpointError, UnsupportedModelError
 from .checkpoint import PUBLISHED_FILE
 
+Shape = tuple[int, ...]
 NOT_READ = ("onnx", "openvino")
 """Folders in which repositories publish other libraries' copies of the weights."""
 
@@ -42,14 +43,26 @@ def count_parameters(folder: Path) -> int:
     return count or sum(path.stat().st_size for path in folder.glob(f"{PUBLISHED_FILE}*")) // 4
 
 
-def _count(folder: Path) -> int:
+def safetensors_shapes(folder: Path) -> dict[str, Shape]:
+    """The shapes of the tensors in the safetensors files of ``folder``, by name.
+
+    Raises:
+        CheckpointError: a file is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
-    sizes: dict[str, int] = {}
-    for path in folder.glob("*.safetensors"):
+    shapes: dict[str, Shape] = {}
+    for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, "np") as file:
-                sizes |= {name: prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path}: is damaged ({error})") from error
-    return sum(sizes.values()) or sum(path.stat().st_size for path in folder.glob("pytorch_model*.bin")) // 4
+    return shapes
+
+
+def _count(folder: Path) -> int:
+    return (
+        sum(map(prod, safetensors_shapes(folder).values()))
+        or sum(path.stat().st_size for path in folder.glob("pytorch_model*.bin")) // 4
+    )

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from ..progress import track
 from .algebra import balance
-from .model import Model
+from .model import Model, replace_nodes
 from .quantize import CONTRIB, Quantized, TokenQuantizer, look_up, multiply, product_error
 from .sessions import open_session, run_texts
 from .writer import Writer
@@ -67,7 +67,7 @@ def quantize_in_place(model: Model, texts: Sequence[Sequence[int]], scratch: Pat
         writer.nodes[-1].output[0] = node.output[0]
     used = {name for node in writer.nodes for name in node.input}
     model.weights = {name: value for name, value in weights.items() if name in used} | writer.constants
-    _replace_nodes(graph, writer.nodes)
+    replace_nodes(graph, writer.nodes)
     if not any(opset.domain == CONTRIB for opset in model.proto.opset_import):
         model.proto.opset_import.append(helper.make_opsetid(CONTRIB, 1))
 
@@ -129,7 +129,7 @@ def _write_out_softmax(model: Model) -> None:
             writer.nodes.append(node)
             continue
         writer.nodes[-1].output[0] = node.output[0]
-    _replace_nodes(graph, writer.nodes)
+    replace_nodes(graph, writer.nodes)
     model.weights |= writer.constants
 
 
@@ -145,9 +145,3 @@ def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
 
 def _is_large_table(table: np.ndarray) -> bool:
     return table.dtype == np.float32 and table.ndim == 2 and table.nbytes >= TABLE_BYTES
-
-
-def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(copies)

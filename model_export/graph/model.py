@@ -60,6 +60,13 @@ def _tensors_of_nodes(graph: onnx.GraphProto) -> Iterator[TensorProto]:
                 yield from _tensors_of_nodes(inner)
 
 
+def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Give ``graph`` these ``nodes``, of which some may be its own: those are gone when the graph lets go of them."""
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
 def save_model(model: Model, folder: Path) -> Path:
     """Write ``model.onnx``, with its larger weights in ``model.bin`` at page boundaries so that they can be mapped; returns its path.
 

@@ -9,7 +9,6 @@ from onnx import TensorProto, helper
 
 from ..checkpoint import Checkpoint
 from ..describe import Description
-from ..export import silence_libraries
 from ..graph.encoder_writer import OUTPUT
 from ..graph.model import Model, save_model
 from .original import check_prompts, load
@@ -21,7 +20,6 @@ class StaticEmbedder:
     """A model of sentence-transformers' ``StaticEmbedding``."""
 
     def __init__(self, checkpoint: Checkpoint, description: Description) -> None:
-        silence_libraries()
         from sentence_transformers import SentenceTransformer
 
         self._model = load(SentenceTransformer, checkpoint.folder)

@@ -8,7 +8,6 @@ import numpy as np
 
 from ..checkpoint import Checkpoint
 from ..describe import Description
-from ..errors import CheckpointError
 from ..export import export_body, export_head
 from ..graph.encoder_writer import OUTPUT
 from ..modules import LINEAR
@@ -70,11 +69,7 @@ class TokenEmbedder:
 
 
 def _linear(folder: Path) -> "torch.nn.Linear":
-    """The linear layer in ``folder``, which ColBERT's own class or a module ``Dense`` saved.
-
-    Raises:
-        CheckpointError: it is not there.
-    """
+    """The linear layer in ``folder``, which ColBERT's own class or a module ``Dense`` saved; ``check_layers`` has found it there."""
     import torch
     from safetensors import safe_open
 
@@ -82,11 +77,8 @@ def _linear(folder: Path) -> "torch.nn.Linear":
         with safe_open(path, "pt") as file:
             if LINEAR in file.keys():  # noqa: SIM118
                 return _from_weight(file.get_tensor(LINEAR))
-    for path in folder.glob("pytorch_model*.bin"):
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        if LINEAR in weights:
-            return _from_weight(weights[LINEAR])
-    raise CheckpointError(f"{folder}: has no {LINEAR}, the layer behind a ColBERT's token vectors")
+    pickles = (torch.load(path, map_location="cpu", weights_only=True) for path in folder.glob("pytorch_model*.bin"))
+    return _from_weight(next(weights[LINEAR] for weights in pickles if LINEAR in weights))
 
 
 def _from_weight(weight: "torch.Tensor") -> "torch.nn.Linear":

@@ -2,8 +2,10 @@
 large as this takes, and no larger, so that several requests share the work and none takes long."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+LongTexts = Literal["truncate", "window", "error"]
+"""What happens to a text that is longer than the model reads."""
 BATCH_TEXTS = 256
 BATCH_TOKENS = 8192
 """Half a second to two seconds of work on Lambda's CPUs."""
@@ -24,7 +26,7 @@ class Limits(NamedTuple):
     """Tokens that are read of a text; None if all are, in windows."""
 
     @classmethod
-    def from_info(cls, info: Mapping[str, Any], long_texts: str | None) -> "Limits":
+    def from_info(cls, info: Mapping[str, Any], long_texts: LongTexts | None) -> "Limits":
         """The limits that ``/info`` tells, with the request's option ``long_texts``."""
         windows = (long_texts or info["long_texts"]) == "window"
         return cls(

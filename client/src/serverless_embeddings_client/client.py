@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import httpx
 import numpy as np
@@ -16,7 +16,6 @@ from .errors import EndpointError, TextRefused
 from .sigv4 import AWS_HOST, SigV4Auth
 
 Result = TypeVar("Result")
-LongTexts = Literal["truncate", "window", "error"]
 REFUSALS = (400, 413, 422)
 """Statuses of a request that can never succeed as it is: a text or an option is wrong, or there is too much of it."""
 REQUEST_BYTES = 6 * 1024 * 1024
@@ -37,7 +36,7 @@ class EmbedOptions(TypedDict, total=False):
     """The prompt before every text; by default the deployment's, the empty name for none."""
     dimensions: int | None
     """Length of the vectors; by default all that the model has."""
-    long_texts: LongTexts | None
+    long_texts: batches.LongTexts | None
     """What happens to a text that is longer than the model reads; by default as the deployment says."""
     on_refused: Callable[[int, str], None]
     """Called with the index of a text that cannot be embedded and the reason; its vector is NaN. By default this raises

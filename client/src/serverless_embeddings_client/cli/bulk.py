@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .. import batches
 from . import jobs, local_jobs, reports
 from .errors import CommandError, ExitCode
 from .places import S3, Place
@@ -58,7 +59,7 @@ PromptName = Annotated[
     ),
 ]
 LongTexts = Annotated[
-    Literal["truncate", "window", "error"] | None,
+    batches.LongTexts | None,
     typer.Option(help="What happens to a text that is longer than the model reads. By default as the deployment says."),
 ]
 Dimensions = Annotated[

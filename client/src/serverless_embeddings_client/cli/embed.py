@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..batches import LongTexts
 from .errors import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ CHUNK = 512
 PIPE = "-"
 
 Format = Literal["txt", "jsonl", "csv", "parquet"]
-LongTexts = Literal["truncate", "window", "error"]
 
 
 def embed(

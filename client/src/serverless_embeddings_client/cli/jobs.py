@@ -140,7 +140,7 @@ def find_execution(reference: str, deployment: str) -> str:
     with explained("list the deployment's jobs"):
         listed = _states(machine).list_executions(stateMachineArn=machine, maxResults=LISTED)["executions"]
     for each in sorted(listed, key=lambda each: each["startDate"], reverse=True):
-        if f"-{ending}-" in each["name"] and not (run and each["startDate"] < _time(run["started"])):
+        if f"-{ending}-" in each["name"] and not (run and each["startDate"] < datetime.fromisoformat(run["started"])):
             return each["executionArn"]
     if run is None:
         raise CommandError(f"{reference}: {NO_JOB}")
@@ -167,10 +167,6 @@ def _new_name(output: str) -> str:
 
 def _digest(output: str) -> str:
     return hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:12]
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 @dataclass(frozen=True)
