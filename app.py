@@ -42,7 +42,7 @@ def artifact_for(configuration: Configuration) -> Path | None:
 
 
 def check_files(artifact: Path) -> None:
-    """Compare every file of ``artifact`` with its manifest. The function does not do this for the weights.
+    """Compare every file of ``artifact`` with its manifest. The function compares only their sizes.
 
     Raises:
         ArtifactError: a file is missing or differs. The message names it, and the command that removes the artifact.

@@ -17,6 +17,7 @@ def load(
     function_name: str | None = None,
     threads: int | None = None,
     on_step: Callable[[str], None] = lambda step: None,
+    compare_hashes: bool = True,
 ) -> EventHandler:
     """The handler that serves the artifact in ``settings.model_dir``.
 
@@ -25,11 +26,12 @@ def load(
         function_name: Name of the Lambda function, for metrics; None outside of Lambda.
         threads: Threads to compute with; by default one for each CPU that the process may use.
         on_step: Called with a step's name after each step of loading the engine.
+        compare_hashes: Whether to compare the content of tokenizer and graph with the manifest, and not only their sizes.
 
     Raises:
         ArtifactError, SettingsError: the artifact cannot be served, or not with these settings.
     """
-    engine = Engine.load(Path(settings.model_dir), threads, lambda_memory_mb(os.environ), on_step)
+    engine = Engine.load(Path(settings.model_dir), threads, lambda_memory_mb(os.environ), on_step, compare_hashes)
     service = make_service(engine, settings)
     telemetry = Telemetry(
         function_name,

@@ -61,17 +61,20 @@ class Engine:
         threads: int | None = None,
         memory_mb: float = float("inf"),
         on_step: Callable[[str], None] = _ignore,
+        compare_hashes: bool = True,
     ) -> "Engine":
         """Load the artifact in ``folder``, to compute with ``threads`` threads (by default one a CPU) in ``memory_mb`` MiB.
+
+        The size of each file is compared with the manifest, and with ``compare_hashes`` the content of tokenizer and graph.
 
         Raises:
             ArtifactError: a file is missing, damaged or of another format; the message names it.
         """
         manifest = read_manifest(folder)
         tokenizer_file = KITOKEN_FILE if manifest.tokenizer.kind == "kitoken" else TOKENIZERS_FILE
-        check_file(folder, tokenizer_file, manifest)
-        check_file(folder, GRAPH_FILE, manifest)
-        # Only the size: the weights are mapped and most of them never read; hashing would read all of them.
+        check_file(folder, tokenizer_file, manifest, content=compare_hashes)
+        check_file(folder, GRAPH_FILE, manifest, content=compare_hashes)
+        # The weights are mapped and most of them never read; hashing would read all of them.
         check_file(folder, WEIGHTS_FILE, manifest, content=False)
         return cls(folder, manifest, threads, memory_mb, on_step)
 

@@ -4,7 +4,6 @@
 ``model_export``.
 """
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -256,5 +255,7 @@ def check_file(folder: Path, name: str, manifest: Manifest, *, content: bool = T
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
+    import hashlib  # it loads OpenSSL
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

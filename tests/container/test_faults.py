@@ -1,12 +1,15 @@
-"""An image that cannot work says why when it starts, instead of answering wrong."""
+"""An image that cannot work is not built, or says why when it starts, instead of answering wrong."""
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from containers import image as images
 from containers.emulator import FunctionContainer
+from containers.tools import PROJECT, ToolError
 
 
 @pytest.fixture
@@ -32,11 +35,20 @@ def cut_off(path: Path) -> None:
         file.truncate(path.stat().st_size // 2)
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.bin", "tokenizer.kit", "golden.json"])
+def test_no_image_is_built_of_a_damaged_file(artifact, name):
+    with tempfile.TemporaryDirectory(dir=PROJECT / "build" / "model") as folder:
+        copy = Path(shutil.copytree(artifact, folder, dirs_exist_ok=True))
+        flip_a_byte(copy / name)
+        with pytest.raises(ToolError, match=rf"{name}: its SHA-256 differs from the manifest's"):
+            images.build(copy, "serverless-embeddings-damaged")
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("model.onnx", flip_a_byte),
-        ("tokenizer.kit", flip_a_byte),
+        ("model.onnx", cut_off),
+        ("tokenizer.kit", cut_off),
         ("model.bin", cut_off),
         ("model.bin", Path.unlink),
         ("manifest.json", cut_off),

@@ -10,6 +10,7 @@ from containers.tools import PROJECT
 RARE = {
     "argparse": "the local server",
     "email": "http.client",
+    "hashlib": "an artifact that is not part of an image, the golden check, Secrets Manager",
     "hmac": "API keys",
     "http.client": "Secrets Manager",
     "http.server": "nothing",
