@@ -1,22 +1,18 @@
 """Measures cold starts: from the start of a process, and of a container, to the first vector."""
 
-import ctypes
 import json
-import mmap
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from containers import base_image, emulator, image, podman
+from containers import base_image, emulator, flattened, image, podman
 from containers.emulator import FunctionContainer
 from containers.tools import PROJECT, ToolError
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-CHUNK = 512 * 1024
-"""Bytes of a container image that Lambda fetches at a time (Brooker et al., "On-demand Container Loading in AWS Lambda", 2023)."""
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
 """The variables that runtime/Dockerfile sets."""
 
@@ -121,47 +117,19 @@ def _container_start(name: str, memory_mb: int) -> dict:
 
 
 def _image_reads(name: str, memory_mb: int) -> dict:
-    """Return how much of the image is in the page cache after the first answer: megabytes, and the distinct chunks that Lambda
-    would fetch."""
-    root = Path(podman.run("image", "mount", name).strip())
-    try:
-        with FunctionContainer(name, memory_mb) as function:
-            drop_page_cache()
-            function.invoke({"inputs": "query: how far is it to the sea?"})
-            paths = list(_regular_files(root))
-            size, files = sum(path.stat().st_size for path in paths), list(_resident(paths))
-    finally:
-        podman.run("image", "unmount", name)
+    """Return what a cold start reads of the image until its first answer: megabytes, and the distinct chunks that Lambda would fetch."""
+    with (
+        flattened.flatten(name) as device,
+        FunctionContainer(device.name, memory_mb, options=device.options) as function,
+    ):
+        drop_page_cache()
+        function.invoke({"inputs": "query: how far is it to the sea?"})
+        read, chunks = device.read()
     return {
-        "image_mb": size / 1e6,
-        "image_read_mb": sum(pages * mmap.PAGESIZE for pages, _ in files) / 1e6,
-        "image_chunks": round(sum(chunks for _, chunks in files)),
+        "image_mb": sum(image.sizes(name).values()) / 1e6,
+        "image_read_mb": sum(read.values()) / 1e6,
+        "image_chunks": sum(chunks.values()),
+        "image_read_by_part": {
+            part: {"read_mb": read.get(part, 0) / 1e6, "chunks": chunks.get(part, 0)} for part in {**chunks, **read}
+        },
     }
-
-
-def _regular_files(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            if path.is_file() and not path.is_symlink() and path.stat().st_size:
-                yield path
-
-
-def _resident(paths: Iterable[Path]) -> Iterator[tuple[int, float]]:
-    """Yield for each file its pages in the page cache and the chunks that hold them. Small files share chunks, so each counts as
-    the part of a chunk that it fills."""
-    for path in paths:
-        pages = _pages(path)
-        touched = {index * mmap.PAGESIZE // CHUNK for index, state in enumerate(pages) if state & 1}
-        yield sum(state & 1 for state in pages), len(touched) * min(1.0, path.stat().st_size / CHUNK)
-
-
-def _pages(path: Path) -> bytes:
-    """Return one byte for each page of the file, its lowest bit set if the page is in the page cache (mincore(2))."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
-        vector = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
-        address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), vector):
-            raise OSError(ctypes.get_errno(), "mincore", str(path))
-        return bytes(vector)

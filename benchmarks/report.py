@@ -114,6 +114,12 @@ def _cold_tables(results: dict) -> Iterator[str]:
         yield ""
         yield f"Of the image's {container['image_mb']:.0f} MB, {container['image_read_mb']:.0f} MB were read before the first answer, in {container['image_chunks']} distinct chunks of 512 KiB, the unit in"
         yield "which Lambda fetches an image."
+    if "image_read_by_part" in container:
+        yield ""
+        yield "| part of the image | read (MB) | chunks |"
+        yield "|---|---:|---:|"
+        for part, figures in sorted(container["image_read_by_part"].items(), key=lambda item: -item[1]["chunks"]):
+            yield f"| {part} | {figures['read_mb']:.1f} | {figures['chunks']} |"
 
 
 def plot(results: dict, path: Path) -> None:

@@ -89,11 +89,12 @@ def _sizes_by_part(root: Path) -> dict[str, int]:
         for name in files:
             path = os.path.join(folder, name)
             inside = os.path.relpath(path, root)
-            parts[_part(inside)] += os.lstat(path).st_size
+            parts[part_of(inside)] += os.lstat(path).st_size
     return parts
 
 
-def _part(path: str) -> str:
+def part_of(path: str) -> str:
+    """The part of :data:`PARTS` that a path in the image is in."""
     return next(part for part, places in PARTS.items() if any(_holds(place, path) for place in places))
 
 
