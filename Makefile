@@ -55,10 +55,10 @@ constraints: .venv/installed-tests ## Write constraints.txt from the installed v
 		$(BIN)/pip freeze --exclude pip --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt.new && mv constraints.txt.new constraints.txt
 
 .PHONY: lock
-lock: .venv/installed-tests ## Write runtime/requirements.lock and bulk/requirements.lock, with hashes, from the .txt beside them
-	@for folder in runtime bulk; do \
+lock: .venv/installed-tests ## Write the .lock files of runtime and bulk, with hashes, from the .txt beside them
+	@for name in runtime/requirements runtime/compiler bulk/requirements; do \
 		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11 --only-binary :all: \
-			--no-annotate --custom-compile-command "make lock" --output-file $$folder/requirements.lock $$folder/requirements.txt \
+			--no-annotate --custom-compile-command "make lock" --output-file $$name.lock $$name.txt \
 			|| exit 1; done
 
 .PHONY: base-image

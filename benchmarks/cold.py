@@ -14,7 +14,7 @@ from containers.tools import PROJECT, ToolError
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""The variables that runtime/Dockerfile sets."""
+"""No telemetry, and no thread of OpenBLAS for each CPU: the image does not have it (runtime/blas.c), numpy's wheel here does."""
 
 
 def can_drop_page_cache() -> bool:

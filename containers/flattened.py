@@ -20,6 +20,7 @@ from .tools import run
 
 CHUNK = 512 * 1024
 """Bytes that are fetched at a time."""
+BLOCK = 4096
 READ_AHEAD = 128 * 1024
 """Bytes that Linux reads at a time by default. Some machines' disks are set to more, with which more chunks would be counted."""
 METADATA = "file system"
@@ -79,8 +80,11 @@ def flatten(image: str) -> Iterator[FlattenedImage]:
         root.mkdir()
         source = Path(podman.run("image", "mount", image).strip())
         try:
-            megabytes = sum(path.stat().st_size for path in _regular_files(source)) * 5 // 4_000_000 + 64
-            run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", "-d", source, file, f"{megabytes}M"])
+            entries = [Path(folder, name) for folder, folders, files in os.walk(source) for name in (*folders, *files)]
+            blocks = sum(-(-path.lstat().st_size // BLOCK) for path in entries)
+            # As compact as ext4 can be, since nothing is written later: a tenth more blocks, an inode for each file.
+            made = ["-b", BLOCK, "-m", 0, "-N", len(entries) + 64, "-O", "^has_journal", "-E", "packed_meta_blocks=1"]
+            run(["mkfs.ext4", "-q", *map(str, made), "-d", source, file, str(blocks * 11 // 10)])
         finally:
             podman.run("image", "unmount", image)
         device = Path(run(["losetup", "--find", "--show", "--read-only", file]).strip())

@@ -19,7 +19,7 @@ PARTS = {
     "model: weights": ("opt/model/model.bin",),
     "model: graph, tokenizer, manifest": ("opt/model",),
     "onnxruntime": ("opt/python/onnxruntime",),
-    "numpy, with OpenBLAS": ("opt/python/numpy", "opt/python/numpy.libs"),
+    "numpy": ("opt/python/numpy", "opt/python/numpy.libs"),
     "tokenizers": ("opt/python/tokenizers",),
     "kitoken": ("opt/python/kitoken",),
     "other packages": ("opt/python",),

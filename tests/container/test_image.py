@@ -6,17 +6,22 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from benchmarks.cold import drop_page_cache
+from containers import flattened, podman, sbom
 from containers import image as images
-from containers import podman, sbom
+from containers.emulator import FunctionContainer
 from containers.tools import PROJECT, ToolError, run
 
 MAX_MIB = 400
 """Uncompressed. Lambda takes 10 GB; what counts is that nobody adds a hundred megabytes unawares."""
+MAX_CHUNKS = 240
+"""Of 512 KiB, that Lambda fetches before the first answer. The places of files on the device differ by a few of them."""
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,44 @@ def test_a_start_compiles_no_source(image):
     loaded = [line for line in traced.stderr.splitlines() if line.startswith("# code object from ")]
     assert any("runtime/aws/__pycache__/handler" in line for line in loaded)
     assert [line for line in loaded if not line.rstrip("'").endswith(".pyc")] == []
+
+
+PRODUCTS = """
+import json, numpy as np
+numbers = np.random.RandomState(0)
+results = []
+for kind in (np.float32, np.float64, np.complex128):
+    a, b = numbers.rand(7, 5).astype(kind), numbers.rand(5, 9).astype(kind)
+    a, b, v = a - 0.5, b - 0.5j if kind is np.complex128 else b - 0.5, numbers.rand(5).astype(kind)
+    products = [a @ b, a @ v, v @ b, v @ v, np.vdot(v, b[:, 0]), v[::-1] @ b[:, 1], b.T @ a.T, a @ a.T, a.T @ a, a[::2] @ b]
+    products += [np.asfortranarray(a) @ b, np.dot(a, 3), np.inner(a, a), np.linalg.norm(v), np.tensordot(a, b, 1)]
+    results += [[number.real, number.imag] for each in products for number in np.ravel(each).astype(complex)]
+print(json.dumps(results))
+"""
+
+
+def test_numpy_computes_without_openblas_what_it_computes_with_it(function):
+    actual = json.loads(function.execute("python", "-c", PRODUCTS))
+    expected = json.loads(run([sys.executable, "-c", PRODUCTS]))
+    assert len(actual) > 500
+    assert np.allclose(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_what_is_left_out_of_numpy_ends_with_its_name(function):
+    with pytest.raises(ToolError, match=r"numpy called LAPACK's \w+, which this image leaves out: see runtime/blas.c"):
+        function.execute("python", "-c", "import numpy; numpy.linalg.svd(numpy.eye(2))")
+
+
+def test_the_chunks_of_a_cold_start(image, memory_mb):
+    with (
+        flattened.flatten(image) as device,
+        FunctionContainer(device.name, memory_mb, options=device.options) as container,
+    ):
+        drop_page_cache()
+        assert container.invoke({"inputs": "text"}).status == 200
+        read, chunks = device.read()
+    assert read["model: weights"] < 30e6  # most of the word table is not read
+    assert 100 < sum(chunks.values()) <= MAX_CHUNKS
 
 
 def test_its_size(image):

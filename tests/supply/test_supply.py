@@ -73,10 +73,10 @@ def test_a_tag_without_an_image_for_arm64_is_not_pinned():
         )
 
 
-@pytest.mark.parametrize("folder", ["runtime", "bulk"])
-def test_the_lock_has_the_versions_of_the_requirements_with_hashes(folder):
-    assert pinned(f"{folder}/requirements.lock") == pinned(f"{folder}/requirements.txt")
-    blocks = re.split(r"\n(?=\S)", (PROJECT / folder / "requirements.lock").read_text().strip())
+@pytest.mark.parametrize("name", ["runtime/requirements", "runtime/compiler", "bulk/requirements"])
+def test_the_lock_has_the_versions_of_the_requirements_with_hashes(name):
+    assert pinned(f"{name}.lock") == pinned(f"{name}.txt")
+    blocks = re.split(r"\n(?=\S)", (PROJECT / f"{name}.lock").read_text().strip())
     assert all("--hash=sha256:" in block for block in blocks if not block.startswith("#"))
 
 
