@@ -11,6 +11,8 @@ from .manifest import ArtifactError, GraphInfo
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "model.bin"
 
+SPIN_MICROSECONDS = "1000"
+
 INPUTS = {
     "input_ids": lambda ids, types: ids,
     "attention_mask": lambda ids, types: np.ones_like(ids),
@@ -21,7 +23,7 @@ INPUTS = {
 
 
 class Session:
-    """A loaded graph, for several callers at a time: they share its ``threads``.
+    """A loaded graph that computes one text with ``threads`` threads, for one caller at a time; with one thread, for several.
 
     Raises:
         ArtifactError: onnxruntime cannot load it.
@@ -48,8 +50,8 @@ def _load(graph: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A thread that spins while it waits takes a CPU from the other texts, and is billed: Lambda shows more CPUs than it gives.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A thread waits for its part of the next operator without sleeping, but not for the next request.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
     # The graph was optimized when it was exported.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
