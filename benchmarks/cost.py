@@ -3,11 +3,12 @@
 The model: a request costs its share of the price of a million requests, and the function's memory for as long as it runs, billed
 by the millisecond; a cold one is billed for the init phase as well. CPU comes with memory: 1,769 MB is one vCPU
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). Below that a request takes as much longer as the
-function has less of a CPU. Above, as many threads as there are vCPUs share it by Amdahl's law, with the serial share that follows
-from the measurements with one and two threads; more than two were not measured.
+function has less of a CPU. Above, its vCPUs share it by Amdahl's law, with the serial share that follows from the measurements with
+one CPU and with two: what does not run on both, and what they lose by contention. More than two were not measured.
 
 The model does not know the speed of Lambda's vCPUs. ``--speed`` says how many times as long a request takes there as on the
 machine of the measurements (1 by default; measure one call of a deployed function), ``--arm-speed`` the same for Graviton.
+``--measured`` needs no model: it prices what ``embeddings measure`` found at a deployed function.
 """
 
 import argparse
@@ -17,13 +18,18 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import DecodeError, Meta, Struct
+from msgspec.json import decode as json_decode
 
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 from runtime.http.sizes import LAMBDA_PAYLOAD_BYTES
+from runtime.settings import VCPU_MB
 
 from . import RESULTS
+from .loads import BATCH, BATCH_LENGTHS
 
-VCPU_MB = 1769
 MEMORY_SIZES = (1024, 1536, 1769, 2048, 2654, 3008, 3538, 5307, 7076, 8845, 10240)
 COLD_SHARE = 0.1
 
@@ -55,11 +61,12 @@ https://aws.amazon.com/ec2/pricing/on-demand/ and https://aws.amazon.com/ebs/pri
 
 @dataclass(frozen=True)
 class Times:
-    """Measured times in seconds."""
+    """Measured times of a request in seconds."""
 
     one_thread: float
-    """A warm request, with one thread."""
+    """A warm request, with one CPU."""
     two_threads: float
+    """The same with two."""
     init: float
     """From the start of the process until it can answer, on one CPU."""
     tokens: int
@@ -67,16 +74,18 @@ class Times:
 
     @property
     def serial_share(self) -> float:
-        """The part of a request that more threads do not shorten (Amdahl's law), from the times with one and two: 0 to 1."""
+        """The part of a request that more CPUs do not shorten (Amdahl's law), from the times with one and two: 0 to 1."""
         return min(1.0, max(0.0, 2 * self.two_threads / self.one_thread - 1))
 
-    def warm(self, vcpus: float) -> float:
-        """Return the seconds of a warm request with this many vCPUs."""
-        return self._on(vcpus, self.one_thread, self.serial_share)
-
-    def cold_init(self, vcpus: float) -> float:
-        """Return the seconds of the init phase, which is serial, with this many vCPUs."""
-        return self._on(vcpus, self.init, 1.0)
+    def at(self, memory_mb: int, speed: float = 1.0) -> "Request":
+        """Return a request at this memory size, with all times multiplied by ``speed``. The init phase is serial."""
+        vcpus = memory_mb / VCPU_MB
+        return Request(
+            memory_mb=memory_mb,
+            tokens=self.tokens,
+            warm=self._on(vcpus, self.one_thread, self.serial_share) * speed,
+            init=self._on(vcpus, self.init, 1.0) * speed,
+        )
 
     @staticmethod
     def _on(vcpus: float, seconds: float, serial_share: float) -> float:
@@ -86,11 +95,25 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Request:
+    """A request at one memory size."""
+
+    memory_mb: int
+    tokens: int
+    warm: float
+    """Seconds of a warm request."""
+    init: float
+    """Seconds of the init phase."""
+
+
+@dataclass(frozen=True)
 class Row:
-    """Times and prices of one memory size on one architecture."""
+    """Times and prices of one request at one memory size on one architecture."""
 
     architecture: str
     memory_mb: int
+    tokens: int
+    cold_share: float
     warm_ms: float
     init_ms: float
     usd_per_million_tokens: float
@@ -98,35 +121,26 @@ class Row:
     """Million tokens a month within the free tier."""
 
 
-def row(times: Times, architecture: str, memory_mb: int, cold_share: float = COLD_SHARE, speed: float = 1.0) -> Row:
-    """Price ``times`` at ``memory_mb``, with ``cold_share`` of all requests cold (0 to 1) and all times multiplied by ``speed``."""
-    vcpus = memory_mb / VCPU_MB
-    warm, init = times.warm(vcpus) * speed, times.cold_init(vcpus) * speed
-    gb_seconds = memory_mb / 1024 * (_billed(warm) + cold_share * _billed(init))
+def price(request: Request, architecture: str, cold_share: float = COLD_SHARE) -> Row:
+    """Price a request, with ``cold_share`` of all requests cold (0 to 1)."""
+    gb_seconds = request.memory_mb / 1024 * (_billed(request.warm) + cold_share * _billed(request.init))
     usd = gb_seconds * COMPUTE[architecture].on_demand + USD_PER_REQUEST
     free_requests = min(FREE_GB_SECONDS / gb_seconds, FREE_REQUESTS)
     return Row(
         architecture=architecture,
-        memory_mb=memory_mb,
-        warm_ms=warm * 1000,
-        init_ms=init * 1000,
-        usd_per_million_tokens=usd / times.tokens * 1e6,
-        free_million_tokens=free_requests * times.tokens / 1e6,
+        memory_mb=request.memory_mb,
+        tokens=request.tokens,
+        cold_share=cold_share,
+        warm_ms=request.warm * 1000,
+        init_ms=request.init * 1000,
+        usd_per_million_tokens=usd / request.tokens * 1e6,
+        free_million_tokens=free_requests * request.tokens / 1e6,
     )
 
 
 def _billed(seconds: float) -> float:
     """Round seconds up to milliseconds, as Lambda bills them."""
     return math.ceil(round(seconds * 1000, 6)) / 1000
-
-
-def rows(times: Times, cold_share: float, speeds: dict[str, float]) -> list[Row]:
-    """Price all memory sizes on both architectures."""
-    return [
-        row(times, architecture, size, cold_share, speed)
-        for architecture, speed in speeds.items()
-        for size in MEMORY_SIZES
-    ]
 
 
 def recommended(candidates: Iterable[Row], tolerance: float = 0.02) -> Row:
@@ -148,60 +162,207 @@ figures imply about 1.6 GB, so its times are taken as those of that share of a v
 PROOF_OF_CONCEPT_MB = 1638
 
 
-def read_times(path: Path, tokens: int) -> Times:
-    """Read the times of requests with this many tokens from ``bench.json``."""
-    bench = json.loads(path.read_text())
-    one, two = (bench["handler"][threads][str(tokens)] / 1000 for threads in ("1", "2"))
-    return Times(one_thread=one, two_threads=two, init=bench["cold"]["init_ms"] / 1000, tokens=tokens)
+@dataclass(frozen=True)
+class Basis:
+    """What prices are computed from."""
+
+    source: str
+    """A sentence."""
+    requests: dict[str, dict[str, dict[int, Request]]]
+    """By load ("16", …, "batch"), architecture and memory size."""
 
 
-def report(times: dict[int, Times], cold_share: float, speeds: dict[str, float]) -> Iterator[str]:
-    """Yield the report on cost, line by line, in Markdown. ``times`` are by tokens of a request; the longest is priced in full."""
-    longest = times[max(times)]
-    table = rows(longest, cold_share, speeds)
-    best = recommended(one for one in table if one.architecture == "x86_64")
-    yield f"Requests of one text with {longest.tokens} tokens, {cold_share:.0%} of them cold, list prices of us-east-1 (2025-08), the init"
-    yield "phase and the request charge included. `arm64` is priced with the times measured on x86-64; it was not timed."
-    yield "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
+def from_bench(bench: dict, speeds: dict[str, float]) -> Basis:
+    """Return the requests that follow from ``bench.json`` at all :data:`MEMORY_SIZES`, by the model."""
+    one, two = bench["cpus"]["1"], bench["cpus"]["2"]
+    times = {
+        load: Times(
+            one_thread=one[load]["wall_ms"] / 1000,
+            two_threads=two[load]["wall_ms"] / 1000,
+            init=_init_ms(bench["cold"]) / 1000,
+            tokens=sum(BATCH_LENGTHS) if load == BATCH else int(load),
+        )
+        for load in one
+    }
+    requests = {
+        load: {
+            architecture: {size: each.at(size, speed) for size in MEMORY_SIZES}
+            for architecture, speed in speeds.items()
+        }
+        for load, each in times.items()
+    }
+    shares = ", ".join(
+        f"{_name(load)} {each.serial_share:.0%}" for load, each in times.items() if load in ("512", BATCH)
+    )
+    source = (
+        "The times follow from those of `make bench` with one and two CPUs; `arm64` is priced with the times measured on x86-64, it was "
+        f"not timed. Share of a request that more CPUs do not shorten, as measured: {shares}. "
+        "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
+    )
+    return Basis(source, requests)
+
+
+def _init_ms(cold: dict) -> float:
+    """The init phase: of the image with nothing cached where that was measured, else the CPU time of a process."""
+    if container := cold["container"]:
+        return container.get("dropped", container["warm"])["init_ms"]
+    process = cold["processes"]["ours"]["warm"]
+    return process["cpu_ms"] - process["steps"]["first text"]
+
+
+class Figure(Struct):
+    """Percentiles, of which the median is priced."""
+
+    p50: float | None
+
+
+class Cold(Struct):
+    """Cold starts, as ``embeddings measure`` writes them."""
+
+    init_ms: Figure | None = None
+
+
+class Warm(Struct):
+    """Warm requests of one load."""
+
+    load: str
+    tokens: Annotated[int, Meta(gt=0)]
+    texts: int
+    billed_ms: Figure | None = None
+
+
+class Size(Struct):
+    """What was measured at one memory size."""
+
+    memory_mb: Annotated[int, Meta(gt=0)]
+    warm: list[Warm]
+    cold: Cold | None = None
+
+
+class Measured(Struct):
+    """The file that ``embeddings measure`` writes: the fields that are used here."""
+
+    format: Literal[1]
+    date: str
+    function: str
+    region: str
+    architecture: Literal["x86_64", "arm64"]
+    model: str
+    emulated: bool
+    sizes: Annotated[list[Size], Meta(min_length=1)]
+
+
+def read_measured(path: Path, cold_share: float) -> Basis:
+    """Return the requests that were measured at a deployed function: the medians of what was billed, nothing computed.
+
+    Raises:
+        ValueError: it is not a file of ``embeddings measure``, or lacks a figure; the message says which.
+    """
+    try:
+        measured = json_decode(path.read_bytes(), type=Measured)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except DecodeError as error:
+        raise ValueError(f"{path} is not a file of `embeddings measure`: {error}") from None
+    requests: dict[str, dict[str, dict[int, Request]]] = {}
+    for size in sorted(measured.sizes, key=lambda size: size.memory_mb):
+        init = _median(size.cold and size.cold.init_ms)
+        if init is None and cold_share:
+            raise ValueError(f"{path} has no init phase at {size.memory_mb} MB; --cold 0 prices warm requests only")
+        for warm in size.warm:
+            billed = _median(warm.billed_ms)
+            if billed is None:
+                raise ValueError(f"{path} does not say what the load {warm.load!r} was billed at {size.memory_mb} MB")
+            name = BATCH if warm.texts > 1 else str(warm.tokens)
+            request = Request(size.memory_mb, warm.tokens, billed / 1000, (init or 0) / 1000)
+            requests.setdefault(name, {measured.architecture: {}})[measured.architecture][size.memory_mb] = request
+    if not set(requests) - {BATCH}:
+        raise ValueError(f"{path} has no load of one text")
+    source = (
+        f"Medians of what {measured.function} in {measured.region} was billed on {measured.date[:10]} (`embeddings measure`), "
+        f"model {measured.model}."
+    )
+    if measured.emulated:
+        source += " **They come from an emulator, and say nothing about the speed of Lambda.**"
+    return Basis(source, requests)
+
+
+def _median(figure: Figure | None) -> float | None:
+    return figure and figure.p50
+
+
+def report(basis: Basis, cold_share: float) -> Iterator[str]:
+    """Yield the report on cost, line by line, in Markdown. The longest text and the batch are priced in full."""
+    (architecture, requests), *_ = _longest(basis).items()
+    best = recommended(price(request, architecture, cold_share) for request in requests.values())
+    yield f"{cold_share:.0%} of the requests are cold, list prices of us-east-1 (2025-08), the init phase and the request charge included."
+    yield basis.source
     yield ""
-    yield "| memory (MB) | vCPUs | warm (ms) | init (ms) | $ / M tokens, x86_64 | $ / M tokens, arm64 | free M tokens a month |"
-    yield "|---:|---:|---:|---:|---:|---:|---:|"
-    arm = {one.memory_mb: one for one in table if one.architecture == "arm64"}
-    for one in table:
-        if one.architecture == "x86_64":
-            bold = "**" if one.memory_mb == best.memory_mb else ""
-            yield (
-                f"| {bold}{one.memory_mb:,}{bold} | {one.memory_mb / VCPU_MB:.2f} | {one.warm_ms:.0f} | {one.init_ms:.0f} "
-                f"| {one.usd_per_million_tokens:.4f} | {arm[one.memory_mb].usd_per_million_tokens:.4f} "
-                f"| {one.free_million_tokens:.0f} |"
-            )
+    yield from _sizes(basis, cold_share, best)
     yield ""
     yield (
-        f"**{best.memory_mb:,} MB** is the default: up to one vCPU a token costs the same whatever the memory, since a request "
-        "takes as much longer as it has less CPU; of those sizes it is the fastest. More memory is faster, but costs more, since "
-        "two threads do not halve the time."
+        f"**{best.memory_mb:,} MB** is the fastest of those that cost least for a text alone. Up to one vCPU a token costs the same "
+        "whatever the memory, since a request takes as much longer as it has less CPU. More memory answers sooner; a text alone "
+        "then costs more, since two CPUs do not halve its time, and so does a cold start, which uses one. Warm requests of many texts "
+        "use all CPUs."
     )
     yield ""
-    yield from _shorter_requests(times, best.memory_mb, cold_share, speeds["x86_64"])
+    yield from _shorter_requests(basis, best, cold_share)
     yield ""
     yield from _alternatives(best, cold_share)
 
 
-def _shorter_requests(times: dict[int, Times], memory_mb: int, cold_share: float, speed: float) -> Iterator[str]:
-    yield f"Shorter texts cost more a token, since each request has its fee and its share of cold starts (at {memory_mb:,} MB, x86_64):"
+def _longest(basis: Basis) -> dict[str, dict[int, Request]]:
+    """The requests of the longest text alone, by architecture and memory size."""
+    return basis.requests[str(max(_lengths(basis)))]
+
+
+def _lengths(basis: Basis) -> list[int]:
+    """The tokens of the texts that are alone in a request."""
+    return [int(load) for load in basis.requests if load != BATCH]
+
+
+def _sizes(basis: Basis, cold_share: float, best: Row) -> Iterator[str]:
+    """The table by memory size: for each load and architecture what a million tokens cost, of a batch also without cold starts."""
+    longest = _longest(basis)
+    first = next(iter(longest))
+    batch = basis.requests.get(BATCH, {}).get(first, {})
+    headings = ["memory (MB)", "vCPUs", "init (ms)", f"{_name(str(max(_lengths(basis))))} (ms)"]
+    headings += [f"$ / M, {architecture}" for architecture in longest] + ["free M tokens a month"]
+    headings += [f"{_name(BATCH)} (ms)", f"$ / M, {first}", "none cold"] if batch else []
+    yield f"| {' | '.join(headings)} |"
+    yield "|" + "---:|" * len(headings)
+    for size in longest[first]:
+        rows = [price(requests[size], architecture, cold_share) for architecture, requests in longest.items()]
+        cells = [f"**{size:,}**" if size == best.memory_mb else f"{size:,}", f"{size / VCPU_MB:.2f}"]
+        cells += [f"{rows[0].init_ms:.0f}", f"{rows[0].warm_ms:.0f}"]
+        cells += [f"{one.usd_per_million_tokens:.4f}" for one in rows] + [f"{rows[0].free_million_tokens:.0f}"]
+        if size in batch:
+            some, none = (price(batch[size], first, share) for share in (cold_share, 0.0))
+            cells += [f"{some.warm_ms:.0f}"] + [f"{one.usd_per_million_tokens:.4f}" for one in (some, none)]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _name(load: str) -> str:
+    return f"batch of {len(BATCH_LENGTHS)}" if load == BATCH else f"{load} tokens"
+
+
+def _shorter_requests(basis: Basis, best: Row, cold_share: float) -> Iterator[str]:
+    yield f"Shorter texts cost more a token, since each request has its fee and its share of cold starts (at {best.memory_mb:,} MB, {best.architecture}):"
     yield ""
-    yield "| tokens a request | warm (ms) | $ / M tokens | free M tokens a month |"
+    yield "| a request | warm (ms) | $ / M tokens | free M tokens a month |"
     yield "|---:|---:|---:|---:|"
-    for tokens, one in sorted(times.items()):
-        priced = row(one, "x86_64", memory_mb, cold_share, speed)
-        yield f"| {tokens} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
+    for load, requests in basis.requests.items():
+        if request := requests[best.architecture].get(best.memory_mb):
+            priced = price(request, best.architecture, cold_share)
+            yield f"| {_name(load)} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
 
 
 def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
-    proof = row(PROOF_OF_CONCEPT, "x86_64", PROOF_OF_CONCEPT_MB, cold_share)
+    proof = price(PROOF_OF_CONCEPT.at(PROOF_OF_CONCEPT_MB), "x86_64", cold_share)
     yield "| for comparison | $ / M tokens | cheaper than this service above |"
     yield "|---|---:|---:|"
-    yield f"| this service, {ours.memory_mb:,} MB x86_64 | {ours.usd_per_million_tokens:.4f} | |"
+    yield f"| this service, {ours.memory_mb:,} MB {ours.architecture} | {ours.usd_per_million_tokens:.4f} | |"
     yield (
         f"| a proof of concept of TEI in Lambda (claims 300 ms warm, 4 s cold for 600 tokens: {PROOF_OF_CONCEPT_MB:,} MB) "
         f"| {proof.usd_per_million_tokens:.4f} | {_never_or(proof.usd_per_million_tokens, ours)} |"
@@ -286,22 +447,24 @@ def worst_days() -> Iterator[str]:
         yield f"| {who} | " + " | ".join(f"{usd:,.{0 if usd >= 100 else 2}f} $" for usd in terms) + " |"
 
 
-def plot(table: list[Row], path: Path) -> None:
+def plot(basis: Basis, cold_share: float, path: Path) -> None:
     """Draw dollars a million tokens against memory, as SVG; needs matplotlib, which only the peers' environment has."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
+    longest, batch = str(max(_lengths(basis))), basis.requests[BATCH]
+    lines = {f"{_name(longest)}, {each}": (requests, each, cold_share) for each, requests in _longest(basis).items()}
+    lines[f"{_name(BATCH)}, x86_64"] = (batch["x86_64"], "x86_64", cold_share)
+    lines[f"{_name(BATCH)}, x86_64, none cold"] = (batch["x86_64"], "x86_64", 0.0)
     figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
-    for architecture in COMPUTE:
-        chosen = [one for one in table if one.architecture == architecture]
-        axes.plot(
-            [one.memory_mb for one in chosen], [one.usd_per_million_tokens for one in chosen], "o-", label=architecture
-        )
+    for label, (requests, architecture, share) in lines.items():
+        prices = [price(each, architecture, share).usd_per_million_tokens for each in requests.values()]
+        axes.plot(list(requests), prices, "o-", label=label)
     axes.axhline(OPENAI_USD, color="gray", linestyle="--", label="OpenAI text-embedding-3-small")
     axes.set(xlabel="memory (MB)", ylabel="US dollars a million tokens", ylim=(0, None), xlim=(0, None))
-    axes.legend()
+    axes.legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
@@ -312,30 +475,41 @@ def main() -> int:
     parser.add_argument(
         "--cold", type=float, default=COLD_SHARE, help="share of requests that are cold, 0 to 1 (%(default)s)"
     )
+    parser.add_argument("--speed", type=float, help="seconds on Lambda's x86_64 for one measured (1)")
+    parser.add_argument("--arm-speed", type=float, help="the same on arm64 (1)")
     parser.add_argument(
-        "--speed", type=float, default=1.0, help="seconds on Lambda's x86_64 for one measured (%(default)s)"
+        "--measured", type=Path, metavar="FILE", help="price what `embeddings measure` wrote; writes no file"
     )
-    parser.add_argument("--arm-speed", type=float, default=1.0, help="the same on arm64 (%(default)s)")
     parser.add_argument("--plot", action="store_true", help="draw cost.svg too (needs matplotlib)")
     options = parser.parse_args()
-    assumed = (options.cold, options.speed, options.arm_speed)
-    if not 0 <= options.cold <= 1 or options.speed <= 0 or options.arm_speed <= 0:
+    speeds = {"x86_64": options.speed or 1.0, "arm64": options.arm_speed or 1.0}
+    if not 0 <= options.cold <= 1 or min(speeds.values()) <= 0:
         parser.error("--cold is a share from 0 to 1, --speed and --arm-speed are above 0")
-    bench = RESULTS / "bench.json"
-    if not bench.exists():
-        print(f"error: {bench} is missing; `make bench` writes it", file=sys.stderr)
+    if options.measured and (options.speed or options.arm_speed):
+        parser.error("--speed and --arm-speed are for this machine's figures: those of --measured are Lambda's")
+    try:
+        if options.measured:
+            basis = read_measured(options.measured, options.cold)
+        else:
+            basis = from_bench(json.loads((RESULTS / "bench.json").read_text()), speeds)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    times = {tokens: read_times(bench, tokens) for tokens in (16, 128, 512)}
-    speeds = {"x86_64": options.speed, "arm64": options.arm_speed}
-    text = "\n".join(report(times, options.cold, speeds)) + "\n"
+    text = "\n".join(report(basis, options.cold)) + "\n"
     print(text)
-    if assumed != (COLD_SHARE, 1.0, 1.0):
+    if options.measured or (options.cold, *speeds.values()) != (COLD_SHARE, 1.0, 1.0):
         return 0
-    table = rows(times[512], options.cold, speeds)
+    table = [
+        asdict(price(request, architecture, share))
+        for load in (str(max(_lengths(basis))), BATCH)
+        for architecture, requests in basis.requests[load].items()
+        for request in requests.values()
+        for share in ((options.cold, 0.0) if load == BATCH else (options.cold,))
+    ]
     (RESULTS / "cost.md").write_text(text)
-    (RESULTS / "cost.json").write_text(json.dumps([asdict(one) for one in table], indent=1) + "\n")
+    (RESULTS / "cost.json").write_text(json.dumps(table, indent=1) + "\n")
     if options.plot:
-        plot(table, RESULTS / "cost.svg")
+        plot(basis, options.cold, RESULTS / "cost.svg")
     return 0
 
 
