@@ -329,7 +329,7 @@ def _sizes(basis: Basis, cold_share: float, best: Row) -> Iterator[str]:
     batch = basis.requests.get(BATCH, {}).get(first, {})
     headings = ["memory (MB)", "vCPUs", "init (ms)", f"{_name(str(max(_lengths(basis))))} (ms)"]
     headings += [f"$ / M, {architecture}" for architecture in longest] + ["free M tokens a month"]
-    headings += [f"{_name(BATCH)} (ms)", f"$ / M, {first}", "none cold"] if batch else []
+    headings += [f"{_name(BATCH)} (ms)", "$ / M, batch", "$ / M, batch, none cold"] if batch else []
     yield f"| {' | '.join(headings)} |"
     yield "|" + "---:|" * len(headings)
     for size in longest[first]:

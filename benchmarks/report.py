@@ -108,23 +108,24 @@ def machine_summary(results: dict) -> dict:
     """Return what is kept of a machine's results, to stand beside those of other machines: ratios and :func:`targets`."""
     ratios = [
         {
-            "name": f"{LOADS[load]}, {threads} thread{'s'[: threads != '1']}, × onnxruntime fp32",
+            "name": f"{LOADS[load]}, of onnxruntime fp32's time{'' if threads == '1' else f', {threads} threads'}",
             "value": peers[BALANCED][load] / peers[FP32][load],
         }
         for threads, peers in results["warm"].items()
         for load in LOADS
     ]
-    return {"date": results["date"], "machine": results["machine"], "rows": ratios + targets(results)}
+    rows = {row["name"]: row for row in ratios + targets(results)}
+    return {"date": results["date"], "machine": results["machine"], "rows": list(rows.values())}
 
 
 def machines(summaries: list[dict]) -> Iterator[str]:
-    """Yield a table with a column for each of :func:`machine_summary`, line by line, in Markdown."""
+    """Yield a table with a column for each of :func:`machine_summary`, line by line, in Markdown. The aims are those of the first."""
     columns = [f"{name_of(each['machine'])}, {each['machine']['cpus']} CPUs, {each['date']}" for each in summaries]
     yield f"| this project, balanced | aim | {' | '.join(columns)} |"
     yield "|---|---:|" + "---:|" * len(columns)
     by_name = [{row["name"]: row for row in each["rows"]} for each in summaries]
     for name in dict.fromkeys(name for rows in by_name for name in rows):
-        (*_, aim) = (rows[name].get("aim", "") for rows in by_name if name in rows)
+        aim, *_ = (rows[name].get("aim", "") for rows in by_name if name in rows)
         yield f"| {name} | {aim} | {' | '.join(_cell(rows[name]) if name in rows else '' for rows in by_name)} |"
 
 
