@@ -13,11 +13,12 @@ import numpy as np
 
 from containers.tools import PROJECT
 
+from .loads import BATCH_LENGTHS
+from .warm import repetitions_of
+
 SAME_MODEL = 0.95
 """Least cosine between the two vectors of a text. Quantized or rebuilt weights of one model stay above it; the vectors of two
 models are unrelated, about 0."""
-TOKENS_A_TURN = 1536
-"""A turn repeats a load until it has embedded about this many tokens."""
 
 
 class TeiError(Exception):
@@ -38,13 +39,13 @@ def measure(url: str, artifact: Path, loads: dict[str, list[str]], rounds: int, 
         if cosine < SAME_MODEL:
             raise TeiError(
                 f"{url} serves another model ({info.get('model_id')}): the cosine of a text's two vectors is {cosine:.2f}, "
-                f"and of one model at least {SAME_MODEL}. Let TEI serve {PROJECT / 'build' / 'checkpoint'} or the model it was made from"
+                f"and of one model at least {SAME_MODEL}. TEI has to serve the checkpoint in build/checkpoint, or the model it was made from"
             )
         results: dict = {side: dict.fromkeys(loads, float("inf")) for side in addresses}
         for turn in range(rounds):
             for load, texts in loads.items():
                 for side, address in addresses.items():
-                    for _ in range(TOKENS_A_TURN // int(load) if load.isdigit() else 1):
+                    for _ in range(repetitions_of(load)):
                         started = time.perf_counter()
                         _embed(client, address, texts)
                         milliseconds = (time.perf_counter() - started) * 1000
@@ -68,8 +69,8 @@ def _ask(client: httpx.Client, method: str, url: str, **arguments):
         raise TeiError(f"{url} does not answer: {error}") from None
     if answer.status_code == 413:
         raise TeiError(
-            f"{url} refuses a request as too large (413: {answer.text.strip()}). The largest has 32 texts and 4,224 tokens; TEI allows it with "
-            "--max-client-batch-size 32 --max-batch-tokens 16384"
+            f"{url} refuses a request as too large (413: {answer.text.strip()}). The largest has {len(BATCH_LENGTHS)} texts and "
+            f"{sum(BATCH_LENGTHS)} tokens; see TEI's --max-client-batch-size, --max-batch-tokens and --payload-limit"
         )
     if answer.status_code != 200:
         raise TeiError(f"{url} answers {answer.status_code}: {answer.text.strip()[:200]}")

@@ -87,7 +87,7 @@ def measure(
                 results[peer] = {}
         for turn in range(rounds):
             for load, texts in loads.items():
-                repetitions = _repetitions(load)
+                repetitions = repetitions_of(load)
                 for worker in workers:
                     wall, cpu = worker.measure(texts, repetitions + (turn == 0))
                     best = results[worker.peer]
@@ -113,7 +113,7 @@ def on_cpus(
         for turn in range(rounds):
             for load, texts in loads.items():
                 for cpus, worker in workers.items():
-                    times = dict(zip(("wall_ms", "cpu_ms"), worker.measure(texts, _repetitions(load)), strict=True))
+                    times = dict(zip(("wall_ms", "cpu_ms"), worker.measure(texts, repetitions_of(load)), strict=True))
                     best = results[cpus].setdefault(load, times)
                     results[cpus][load] = {name: min(best[name], times[name]) for name in times}
             say(f"  one CPU and two, in turns: turn {turn + 1} of {rounds}")
@@ -123,5 +123,6 @@ def on_cpus(
     return results
 
 
-def _repetitions(load: str) -> int:
+def repetitions_of(load: str) -> int:
+    """How often a turn embeds a load."""
     return 1 if load == BATCH else TOKENS_A_TURN // int(load)

@@ -25,7 +25,8 @@ INPUTS = {
 
 
 class Session:
-    """A loaded graph that computes one text with ``threads`` threads, for one caller at a time; with one thread, for several.
+    """A loaded graph. A call uses all of its ``threads``, so that several callers at a time contend for them; but if it is one, each
+    call uses its caller's.
 
     Raises:
         ArtifactError: onnxruntime cannot load it.

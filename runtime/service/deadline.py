@@ -101,7 +101,7 @@ def map_in_time(
     if others := order[count:]:
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(min(at_a_time, len(others))) as threads:
+        with ThreadPoolExecutor(at_a_time) as threads:
             results |= zip(others, threads.map(lambda index: step(index, False), others), strict=True)
     return [results[index] for index in range(len(items))]
 

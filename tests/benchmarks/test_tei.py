@@ -21,8 +21,7 @@ def compare(url: str, artifact) -> dict:
     return tei.measure(url, artifact, TEXTS, 1, lambda line: None)
 
 
-def test_both_are_measured_with_the_same_texts(engine, artifact, monkeypatch):
-    monkeypatch.setattr(tei, "TOKENS_A_TURN", 32)
+def test_both_are_measured_with_the_same_texts(engine, artifact):
     with serving(make_handler(engine)) as url:
         results = compare(f"{url}/", artifact)
 
