@@ -1,12 +1,9 @@
-"""``make cost``: computes the price of a million tokens from the measured times.
+"""``make cost``: computes the price of a million tokens from measured times.
 
-The model: a request costs its share of the price of a million requests, and the function's memory for as long as it runs, billed
-by the millisecond; a cold one is billed for the init phase as well. CPU comes with memory: 1,769 MB is one vCPU
-(https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). Below that a request takes as much longer as the
-function has less of a CPU. Above, its vCPUs share it by Amdahl's law, with the serial share that follows from the measurements with
-one CPU and with two: what does not run on both, and what they lose by contention. More than two were not measured.
+A request costs its share of the price of a million requests, and the function's memory for as long as it runs, billed by the
+millisecond; a cold one is billed for the init phase as well. How long it takes by memory size: :mod:`benchmarks.basis`.
 
-The model does not know the speed of Lambda's vCPUs. ``--speed`` says how many times as long a request takes there as on the
+The model there does not know the speed of Lambda's vCPUs. ``--speed`` says how many times as long a request takes there as on the
 machine of the measurements (1 by default; measure one call of a deployed function), ``--arm-speed`` the same for Graviton.
 ``--measured`` needs no model: it prices what ``embeddings measure`` found at a deployed function.
 """
@@ -18,38 +15,19 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-
-from msgspec import DecodeError, Meta, Struct
-from msgspec.json import decode as json_decode
 
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
-from runtime.http.sizes import LAMBDA_PAYLOAD_BYTES
 from runtime.settings import VCPU_MB
 
 from . import RESULTS
-from .loads import BATCH, BATCH_LENGTHS
+from .basis import Basis, Request, Times, from_bench, read_measured
+from .loads import BATCH, load_name
 
-MEMORY_SIZES = (1024, 1536, 1769, 2048, 2654, 3008, 3538, 5307, 7076, 8845, 10240)
 COLD_SHARE = 0.1
 
 FREE_GB_SECONDS, FREE_REQUESTS = 400_000, 1_000_000
 """Free in each month, without an end: https://aws.amazon.com/lambda/pricing/ as of 2025-08."""
 HOURS_A_MONTH = 730
-SECONDS_A_DAY = 86_400
-
-CALLS_A_SECOND = 10
-"""Most requests a second that Lambda passes to one environment:
-https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html ("each instance … up to 10 requests per second")."""
-TRANSFER_USD = ((10_240, 0.09), (40_960, 0.085), (102_400, 0.07), (math.inf, 0.05))
-"""Data sent to the internet in a month: so many GB (2^30 bytes) at this price each, then the next step:
-https://aws.amazon.com/ec2/pricing/on-demand/ ("Data Transfer"), us-east-1, as of 2025-08."""
-LOGS_USD = 0.50
-"""A GB of logs taken in: https://aws.amazon.com/cloudwatch/pricing/, us-east-1, as of 2025-08."""
-LOG_BYTES = 2_000
-"""Most bytes that a request adds to the logs: our line, and Lambda's three about the start, the end and the report."""
-REFUSED_SECONDS, REFUSED_BYTES = 0.002, 1_000
-"""Time and answer of a request that is refused for want of the key, both rounded up."""
 
 OPENAI_USD = 0.02
 """text-embedding-3-small, a million tokens: https://platform.openai.com/docs/pricing as of 2025-08."""
@@ -57,53 +35,6 @@ SERVER = "t3.medium, always on"
 SERVER_USD = 0.0416 * HOURS_A_MONTH + 8 * 0.08
 """A month of t3.medium (2 vCPUs, 4 GB, enough for TEI and a small model) with 8 GB of gp3 storage:
 https://aws.amazon.com/ec2/pricing/on-demand/ and https://aws.amazon.com/ebs/pricing/, us-east-1, as of 2025-08."""
-
-
-@dataclass(frozen=True)
-class Times:
-    """Measured times of a request in seconds."""
-
-    one_thread: float
-    """A warm request, with one CPU."""
-    two_threads: float
-    """The same with two."""
-    init: float
-    """From the start of the process until it can answer, on one CPU."""
-    tokens: int
-    """Tokens of a request."""
-
-    @property
-    def serial_share(self) -> float:
-        """The part of a request that more CPUs do not shorten (Amdahl's law), from the times with one and two: 0 to 1."""
-        return min(1.0, max(0.0, 2 * self.two_threads / self.one_thread - 1))
-
-    def at(self, memory_mb: int, speed: float = 1.0) -> "Request":
-        """Return a request at this memory size, with all times multiplied by ``speed``. The init phase is serial."""
-        vcpus = memory_mb / VCPU_MB
-        return Request(
-            memory_mb=memory_mb,
-            tokens=self.tokens,
-            warm=self._on(vcpus, self.one_thread, self.serial_share) * speed,
-            init=self._on(vcpus, self.init, 1.0) * speed,
-        )
-
-    @staticmethod
-    def _on(vcpus: float, seconds: float, serial_share: float) -> float:
-        if vcpus <= 1:
-            return seconds / vcpus
-        return seconds * (serial_share + (1 - serial_share) / vcpus)
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request at one memory size."""
-
-    memory_mb: int
-    tokens: int
-    warm: float
-    """Seconds of a warm request."""
-    init: float
-    """Seconds of the init phase."""
 
 
 @dataclass(frozen=True)
@@ -162,135 +93,6 @@ figures imply about 1.6 GB, so its times are taken as those of that share of a v
 PROOF_OF_CONCEPT_MB = 1638
 
 
-@dataclass(frozen=True)
-class Basis:
-    """What prices are computed from."""
-
-    source: str
-    """A sentence."""
-    requests: dict[str, dict[str, dict[int, Request]]]
-    """By load ("16", …, "batch"), architecture and memory size."""
-
-
-def from_bench(bench: dict, speeds: dict[str, float]) -> Basis:
-    """Return the requests that follow from ``bench.json`` at all :data:`MEMORY_SIZES`, by the model."""
-    one, two = bench["cpus"]["1"], bench["cpus"]["2"]
-    times = {
-        load: Times(
-            one_thread=one[load]["wall_ms"] / 1000,
-            two_threads=two[load]["wall_ms"] / 1000,
-            init=_init_ms(bench["cold"]) / 1000,
-            tokens=sum(BATCH_LENGTHS) if load == BATCH else int(load),
-        )
-        for load in one
-    }
-    requests = {
-        load: {
-            architecture: {size: each.at(size, speed) for size in MEMORY_SIZES}
-            for architecture, speed in speeds.items()
-        }
-        for load, each in times.items()
-    }
-    shares = ", ".join(
-        f"{_name(load)} {each.serial_share:.0%}" for load, each in times.items() if load in ("512", BATCH)
-    )
-    source = (
-        "The times follow from those of `make bench` with one and two CPUs; `arm64` is priced with the times measured on x86-64, it was "
-        f"not timed. Share of a request that more CPUs do not shorten, as measured: {shares}. "
-        "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
-    )
-    return Basis(source, requests)
-
-
-def _init_ms(cold: dict) -> float:
-    """The init phase: of the image with nothing cached where that was measured, else the CPU time of a process."""
-    if container := cold["container"]:
-        return container.get("dropped", container["warm"])["init_ms"]
-    process = cold["processes"]["ours"]["warm"]
-    return process["cpu_ms"] - process["steps"]["first text"]
-
-
-class Figure(Struct):
-    """Percentiles, of which the median is priced."""
-
-    p50: float | None
-
-
-class Cold(Struct):
-    """Cold starts, as ``embeddings measure`` writes them."""
-
-    init_ms: Figure | None = None
-
-
-class Warm(Struct):
-    """Warm requests of one load."""
-
-    load: str
-    tokens: Annotated[int, Meta(gt=0)]
-    texts: int
-    billed_ms: Figure | None = None
-
-
-class Size(Struct):
-    """What was measured at one memory size."""
-
-    memory_mb: Annotated[int, Meta(gt=0)]
-    warm: list[Warm]
-    cold: Cold | None = None
-
-
-class Measured(Struct):
-    """The file that ``embeddings measure`` writes: the fields that are used here."""
-
-    format: Literal[1]
-    date: str
-    function: str
-    region: str
-    architecture: Literal["x86_64", "arm64"]
-    model: str
-    emulated: bool
-    sizes: Annotated[list[Size], Meta(min_length=1)]
-
-
-def read_measured(path: Path, cold_share: float) -> Basis:
-    """Return the requests that were measured at a deployed function: the medians of what was billed, nothing computed.
-
-    Raises:
-        ValueError: it is not a file of ``embeddings measure``, or lacks a figure; the message says which.
-    """
-    try:
-        measured = json_decode(path.read_bytes(), type=Measured)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except DecodeError as error:
-        raise ValueError(f"{path} is not a file of `embeddings measure`: {error}") from None
-    requests: dict[str, dict[str, dict[int, Request]]] = {}
-    for size in sorted(measured.sizes, key=lambda size: size.memory_mb):
-        init = _median(size.cold and size.cold.init_ms)
-        if init is None and cold_share:
-            raise ValueError(f"{path} has no init phase at {size.memory_mb} MB; --cold 0 prices warm requests only")
-        for warm in size.warm:
-            billed = _median(warm.billed_ms)
-            if billed is None:
-                raise ValueError(f"{path} does not say what the load {warm.load!r} was billed at {size.memory_mb} MB")
-            name = BATCH if warm.texts > 1 else str(warm.tokens)
-            request = Request(size.memory_mb, warm.tokens, billed / 1000, (init or 0) / 1000)
-            requests.setdefault(name, {measured.architecture: {}})[measured.architecture][size.memory_mb] = request
-    if not set(requests) - {BATCH}:
-        raise ValueError(f"{path} has no load of one text")
-    source = (
-        f"Medians of what {measured.function} in {measured.region} was billed on {measured.date[:10]} (`embeddings measure`), "
-        f"model {measured.model}."
-    )
-    if measured.emulated:
-        source += " **They come from an emulator, and say nothing about the speed of Lambda.**"
-    return Basis(source, requests)
-
-
-def _median(figure: Figure | None) -> float | None:
-    return figure and figure.p50
-
-
 def report(basis: Basis, cold_share: float) -> Iterator[str]:
     """Yield the report on cost, line by line, in Markdown. The longest text and the batch are priced in full."""
     (architecture, requests), *_ = _longest(basis).items()
@@ -327,9 +129,9 @@ def _sizes(basis: Basis, cold_share: float, best: Row) -> Iterator[str]:
     longest = _longest(basis)
     first = next(iter(longest))
     batch = basis.requests.get(BATCH, {}).get(first, {})
-    headings = ["memory (MB)", "vCPUs", "init (ms)", f"{_name(str(max(_lengths(basis))))} (ms)"]
+    headings = ["memory (MB)", "vCPUs", "init (ms)", f"{load_name(str(max(_lengths(basis))))} (ms)"]
     headings += [f"$ / M, {architecture}" for architecture in longest] + ["free M tokens a month"]
-    headings += [f"{_name(BATCH)} (ms)", "$ / M, batch", "$ / M, batch, none cold"] if batch else []
+    headings += [f"{load_name(BATCH)} (ms)", "$ / M, batch", "$ / M, batch, none cold"] if batch else []
     yield f"| {' | '.join(headings)} |"
     yield "|" + "---:|" * len(headings)
     for size in longest[first]:
@@ -343,10 +145,6 @@ def _sizes(basis: Basis, cold_share: float, best: Row) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _name(load: str) -> str:
-    return f"batch of {len(BATCH_LENGTHS)}" if load == BATCH else f"{load} tokens"
-
-
 def _shorter_requests(basis: Basis, best: Row, cold_share: float) -> Iterator[str]:
     yield f"Shorter texts cost more a token, since each request has its fee and its share of cold starts (at {best.memory_mb:,} MB, {best.architecture}):"
     yield ""
@@ -355,7 +153,7 @@ def _shorter_requests(basis: Basis, best: Row, cold_share: float) -> Iterator[st
     for load, requests in basis.requests.items():
         if request := requests[best.architecture].get(best.memory_mb):
             priced = price(request, best.architecture, cold_share)
-            yield f"| {_name(load)} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
+            yield f"| {load_name(load)} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
 
 
 def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
@@ -390,63 +188,6 @@ def _never_or(usd_per_million: float, ours: Row) -> str:
     return f"{volume:,.0f} M tokens a month"
 
 
-@dataclass(frozen=True)
-class Day:
-    """Charges of one day in US dollars."""
-
-    compute: float
-    requests: float
-    transfer: float
-    logs: float
-
-    @property
-    def total(self) -> float:
-        """The sum of all."""
-        return self.compute + self.requests + self.transfer + self.logs
-
-
-def worst_day(environments: int, refused: bool = False, memory_mb: int = VCPU_MB) -> Day:
-    """Return an upper bound of a day's charges, from the limits of Lambda: nothing depends on a measurement.
-
-    Args:
-        environments: Requests at a time, which callers send without a pause.
-        refused: Whether the function refuses all of them for want of the key. Otherwise each environment is busy all day and
-            sends the longest answers that Lambda lets through, as often as it lets requests through.
-        memory_mb: Memory of the function in MiB.
-    """
-    calls = environments * CALLS_A_SECOND * SECONDS_A_DAY
-    seconds = calls * REFUSED_SECONDS if refused else environments * SECONDS_A_DAY
-    sent = calls * (REFUSED_BYTES if refused else LAMBDA_PAYLOAD_BYTES) / 2**30
-    return Day(
-        compute=seconds * memory_mb / 1024 * COMPUTE["x86_64"].on_demand,
-        requests=calls * USD_PER_REQUEST,
-        transfer=_transfer_usd(sent),
-        logs=calls * LOG_BYTES / 2**30 * LOGS_USD,
-    )
-
-
-def _transfer_usd(gigabytes: float) -> float:
-    """Return the price of sending this much, if it is the month's first."""
-    usd = 0.0
-    for step, price in TRANSFER_USD:
-        usd += min(gigabytes, step) * price
-        gigabytes -= min(gigabytes, step)
-    return usd
-
-
-def worst_days() -> Iterator[str]:
-    """Yield the table of docs/operations.md, line by line, in Markdown."""
-    yield "| who calls without a pause | compute | requests | transfer | logs | a day, at most |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for who, day in {
-        "`none`: anybody. `api_key`: who has the key. 10 at a time": worst_day(10),
-        "`api_key`: who has no key. 10 at a time": worst_day(10, refused=True),
-        "`iam`: a principal that you let in. 1,000 at a time, the usual quota of an account": worst_day(1_000),
-    }.items():
-        terms = (day.compute, day.requests, day.transfer, day.logs, day.total)
-        yield f"| {who} | " + " | ".join(f"{usd:,.{0 if usd >= 100 else 2}f} $" for usd in terms) + " |"
-
-
 def plot(basis: Basis, cold_share: float, path: Path) -> None:
     """Draw dollars a million tokens against memory, as SVG; needs matplotlib, which only the peers' environment has."""
     import matplotlib
@@ -455,9 +196,11 @@ def plot(basis: Basis, cold_share: float, path: Path) -> None:
     from matplotlib import pyplot
 
     longest, batch = str(max(_lengths(basis))), basis.requests[BATCH]
-    lines = {f"{_name(longest)}, {each}": (requests, each, cold_share) for each, requests in _longest(basis).items()}
-    lines[f"{_name(BATCH)}, x86_64"] = (batch["x86_64"], "x86_64", cold_share)
-    lines[f"{_name(BATCH)}, x86_64, none cold"] = (batch["x86_64"], "x86_64", 0.0)
+    lines = {
+        f"{load_name(longest)}, {each}": (requests, each, cold_share) for each, requests in _longest(basis).items()
+    }
+    lines[f"{load_name(BATCH)}, x86_64"] = (batch["x86_64"], "x86_64", cold_share)
+    lines[f"{load_name(BATCH)}, x86_64, none cold"] = (batch["x86_64"], "x86_64", 0.0)
     figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
     for label, (requests, architecture, share) in lines.items():
         prices = [price(each, architecture, share).usd_per_million_tokens for each in requests.values()]

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from containers.tools import PROJECT
+from runtime.settings import VCPU_MB
 
 from . import MACHINES, RESULTS, bulk, report
-from .cost import COLD_SHARE, OPENAI_USD, VCPU_MB, worst_days
+from .cost import COLD_SHARE, OPENAI_USD
 from .machine import name_of
 from .peers import BALANCED, BF16, FP32, INT8, TORCH
+from .worst_day import worst_days
 
 PERFORMANCE = PROJECT / "docs" / "performance.md"
 BULK = PROJECT / "docs" / "bulk.md"

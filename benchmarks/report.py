@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import tei
-from .loads import BATCH, BATCH_LENGTHS, LENGTHS
+from .loads import BATCH, BATCH_LENGTHS, LENGTHS, load_name
 from .machine import name_of
 from .peers import BALANCED, BF16, FP32, HANDLER, INT8, TORCH
 
-LOADS = {str(length): f"{length} tokens" for length in LENGTHS} | {BATCH: f"batch of {len(BATCH_LENGTHS)}"}
+LOADS = {load: load_name(load) for load in (*map(str, LENGTHS), BATCH)}
 
 COMPARE = {"≤": operator.le, "<": operator.lt, "≥": operator.ge}
 

@@ -5,15 +5,16 @@ import re
 
 import pytest
 
-from benchmarks import cost
+from benchmarks import basis, cost, worst_day
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 from runtime.aws.telemetry import Telemetry
 from runtime.http.messages import Response
+from runtime.settings import VCPU_MB
 
 
-def seconds_at(memory_mb: int, seconds: float) -> cost.Times:
+def seconds_at(memory_mb: int, seconds: float) -> basis.Times:
     """Return the times of a request that takes this long at this memory size, below one vCPU."""
-    return cost.Times(one_thread=seconds * memory_mb / cost.VCPU_MB, two_threads=1, init=0, tokens=1_000_000)
+    return basis.Times(one_thread=seconds * memory_mb / VCPU_MB, two_threads=1, init=0, tokens=1_000_000)
 
 
 def test_the_worked_example_of_aws():
@@ -34,17 +35,17 @@ def test_the_claim_of_the_proof_of_concept():
 
 
 def test_more_cold_starts_cost_more_and_more_memory_is_faster():
-    times = cost.Times(one_thread=0.1, two_threads=0.06, init=0.3, tokens=512)
+    times = basis.Times(one_thread=0.1, two_threads=0.06, init=0.3, tokens=512)
     assert times.serial_share == pytest.approx(0.2)
     rare, often = (cost.price(times.at(1769), "x86_64", cold).usd_per_million_tokens for cold in (0.01, 0.5))
     assert rare < often
-    warm = [times.at(size).warm for size in cost.MEMORY_SIZES]
+    warm = [times.at(size).warm for size in basis.MEMORY_SIZES]
     assert warm == sorted(warm, reverse=True)
 
 
 def test_a_batch_that_two_cpus_halve_costs_the_same_up_to_the_largest_memory():
-    times = cost.Times(one_thread=0.44, two_threads=0.22, init=0.3, tokens=4224)
-    prices = [cost.price(times.at(size), "x86_64", cold_share=0).usd_per_million_tokens for size in cost.MEMORY_SIZES]
+    times = basis.Times(one_thread=0.44, two_threads=0.22, init=0.3, tokens=4224)
+    prices = [cost.price(times.at(size), "x86_64", cold_share=0).usd_per_million_tokens for size in basis.MEMORY_SIZES]
     assert max(prices) == pytest.approx(min(prices), rel=0.02)  # whole milliseconds are billed
 
 
@@ -133,7 +134,7 @@ def test_warm_requests_are_priced_without_an_init_phase(tmp_path, monkeypatch, c
 
 
 def test_the_break_even_is_where_the_bills_are_equal():
-    ours = cost.price(cost.Times(one_thread=0.1, two_threads=0.06, init=0.3, tokens=512).at(1769), "x86_64")
+    ours = cost.price(basis.Times(one_thread=0.1, two_threads=0.06, init=0.3, tokens=512).at(1769), "x86_64")
     volume = cost.break_even(ours, 30)
     assert (volume - ours.free_million_tokens) * ours.usd_per_million_tokens == pytest.approx(30)
     assert cost.break_even(ours, 30, free_tier=False) * ours.usd_per_million_tokens == pytest.approx(30)
@@ -141,7 +142,7 @@ def test_the_break_even_is_where_the_bills_are_equal():
 
 def test_the_worst_day_has_all_terms():
     """By hand, from the prices on AWS's pages: 10 environments of 1,769 MB, 100 requests a second, 6 MiB each."""
-    day = cost.worst_day(10)
+    day = worst_day.worst_day(10)
 
     assert day.compute == pytest.approx(10 * 1769 / 1024 * 86_400 * 0.0000166667)
     assert day.requests == pytest.approx(8.64 * 0.20)
@@ -149,7 +150,7 @@ def test_the_worst_day_has_all_terms():
     assert day.transfer == pytest.approx(921.60 + 40_385 * 0.085)
     assert day.logs == pytest.approx(8.64e6 * 2_000 / 2**30 * 0.5)
     assert day.total == day.compute + day.requests + day.transfer + day.logs
-    refused = cost.worst_day(10, refused=True)
+    refused = worst_day.worst_day(10, refused=True)
     assert refused.requests == day.requests and refused.logs == day.logs
     assert refused.compute + refused.transfer < 2
 
@@ -168,5 +169,5 @@ def test_the_lines_of_a_request_fit_in_what_the_worst_day_counts():
         telemetry.record(
             "/v1/embeddings", Response(status=status, error_type=kind), "79b4f56e-95b1-4643-9700-2807f4e68189", 60
         )
-        assert sum(map(len, lines)) <= cost.LOG_BYTES
+        assert sum(map(len, lines)) <= worst_day.LOG_BYTES
         lines.pop()

@@ -66,7 +66,7 @@ class Answers(BaseHTTPRequestHandler):
         ((200, b"no JSON"), r"does not answer with JSON"),
         (
             (413, b'{"error": "batch size 32 > maximum allowed batch size 8", "error_type": "Validation"}'),
-            r"too large \(413: .*batch size 8.*--max-client-batch-size 32",
+            r"too large \(413: .*batch size 8.*32 texts and 4224 tokens; see TEI",
         ),
         ((429, b'{"error": "Model is overloaded", "error_type": "Overloaded"}'), r"answers 429: .*overloaded"),
     ],
