@@ -74,6 +74,8 @@ class Basis:
     """A sentence."""
     requests: dict[str, dict[str, dict[int, Request]]]
     """By load ("16", …, "batch"), architecture and memory size."""
+    names: dict[str, str]
+    """What documents call the loads."""
 
 
 def from_bench(bench: dict, speeds: dict[str, float]) -> Basis:
@@ -103,7 +105,7 @@ def from_bench(bench: dict, speeds: dict[str, float]) -> Basis:
         f"not timed. Share of a request that more CPUs do not shorten, as measured: {shares}. "
         "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
     )
-    return Basis(source, requests)
+    return Basis(source, requests, {load: load_name(load) for load in requests})
 
 
 def _init_ms(cold: dict) -> float:
@@ -130,8 +132,8 @@ class Warm(Struct):
     """Warm requests of one load."""
 
     load: str
-    tokens: Annotated[int, Meta(gt=0)]
     texts: int
+    tokens: Annotated[int, Meta(gt=0)] | None = None
     billed_ms: Figure | None = None
 
 
@@ -169,15 +171,19 @@ def read_measured(path: Path, cold_share: float) -> Basis:
     except DecodeError as error:
         raise ValueError(f"{path} is not a file of `embeddings measure`: {error}") from None
     requests: dict[str, dict[str, dict[int, Request]]] = {}
+    names: dict[str, str] = {}
     for size in sorted(measured.sizes, key=lambda size: size.memory_mb):
         init = _median(size.cold and size.cold.init_ms)
         if init is None and cold_share:
             raise ValueError(f"{path} has no init phase at {size.memory_mb} MB; --cold 0 prices warm requests only")
         for warm in size.warm:
             billed = _median(warm.billed_ms)
-            if billed is None:
-                raise ValueError(f"{path} does not say what the load {warm.load!r} was billed at {size.memory_mb} MB")
-            name = BATCH if warm.texts > 1 else str(warm.tokens)
+            if billed is None or warm.tokens is None:
+                raise ValueError(
+                    f"{path} does not say what the load {warm.load!r} was billed at {size.memory_mb} MB, and its tokens"
+                )
+            name = BATCH if warm.load == BATCH else str(warm.tokens)
+            names[name] = f"batch of {warm.texts}" if warm.load == BATCH else load_name(name)
             request = Request(size.memory_mb, warm.tokens, billed / 1000, (init or 0) / 1000)
             requests.setdefault(name, {measured.architecture: {}})[measured.architecture][size.memory_mb] = request
     if not set(requests) - {BATCH}:
@@ -188,7 +194,7 @@ def read_measured(path: Path, cold_share: float) -> Basis:
     )
     if measured.emulated:
         source += " **They come from an emulator, and say nothing about the speed of Lambda.**"
-    return Basis(source, requests)
+    return Basis(source, requests, names)
 
 
 def _median(figure: Figure | None) -> float | None:

@@ -21,7 +21,7 @@ from runtime.settings import VCPU_MB
 
 from . import RESULTS
 from .basis import Basis, Request, Times, from_bench, read_measured
-from .loads import BATCH, load_name
+from .loads import BATCH
 
 COLD_SHARE = 0.1
 
@@ -129,9 +129,9 @@ def _sizes(basis: Basis, cold_share: float, best: Row) -> Iterator[str]:
     longest = _longest(basis)
     first = next(iter(longest))
     batch = basis.requests.get(BATCH, {}).get(first, {})
-    headings = ["memory (MB)", "vCPUs", "init (ms)", f"{load_name(str(max(_lengths(basis))))} (ms)"]
+    headings = ["memory (MB)", "vCPUs", "init (ms)", f"{basis.names[str(max(_lengths(basis)))]} (ms)"]
     headings += [f"$ / M, {architecture}" for architecture in longest] + ["free M tokens a month"]
-    headings += [f"{load_name(BATCH)} (ms)", "$ / M, batch", "$ / M, batch, none cold"] if batch else []
+    headings += [f"{basis.names[BATCH]} (ms)", "$ / M, batch", "$ / M, batch, none cold"] if batch else []
     yield f"| {' | '.join(headings)} |"
     yield "|" + "---:|" * len(headings)
     for size in longest[first]:
@@ -153,7 +153,7 @@ def _shorter_requests(basis: Basis, best: Row, cold_share: float) -> Iterator[st
     for load, requests in basis.requests.items():
         if request := requests[best.architecture].get(best.memory_mb):
             priced = price(request, best.architecture, cold_share)
-            yield f"| {load_name(load)} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
+            yield f"| {basis.names[load]} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
 
 
 def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
@@ -197,10 +197,10 @@ def plot(basis: Basis, cold_share: float, path: Path) -> None:
 
     longest, batch = str(max(_lengths(basis))), basis.requests[BATCH]
     lines = {
-        f"{load_name(longest)}, {each}": (requests, each, cold_share) for each, requests in _longest(basis).items()
+        f"{basis.names[longest]}, {each}": (requests, each, cold_share) for each, requests in _longest(basis).items()
     }
-    lines[f"{load_name(BATCH)}, x86_64"] = (batch["x86_64"], "x86_64", cold_share)
-    lines[f"{load_name(BATCH)}, x86_64, none cold"] = (batch["x86_64"], "x86_64", 0.0)
+    lines[f"{basis.names[BATCH]}, x86_64"] = (batch["x86_64"], "x86_64", cold_share)
+    lines[f"{basis.names[BATCH]}, x86_64, none cold"] = (batch["x86_64"], "x86_64", 0.0)
     figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
     for label, (requests, architecture, share) in lines.items():
         prices = [price(each, architecture, share).usd_per_million_tokens for each in requests.values()]

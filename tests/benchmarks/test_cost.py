@@ -64,7 +64,7 @@ def measured(**changes) -> dict:
             {
                 "memory_mb": 3008,
                 "cold": cold,
-                "warm": [warm("512", 512, 1, 60), warm("16", 16, 1, 3), warm("batch", 4224, 32, 270)],
+                "warm": [warm("512", 512, 1, 60), warm("16", 16, 1, 3), warm("batch", 4224, 24, 270)],
             },
             {"memory_mb": 1769, "cold": cold, "warm": [warm("512", 512, 1, 100)], "peak_memory_mb": 193},
         ],
@@ -87,7 +87,7 @@ def test_what_was_measured_at_a_function_is_priced_as_it_was_billed(tmp_path, mo
     rows = [line for line in out.splitlines() if re.match(r"\| \**\d,", line)]
     assert status == 0
     assert len(rows) == 2 and f"| 400 | 100 | {usd:.4f} |" in rows[0] and f"| 270 | {batch:.4f} |" in rows[1]
-    assert "embeddings in eu-west-1" in out and "emulator" not in out
+    assert "embeddings in eu-west-1" in out and "| batch of 24 (ms) |" in out and "emulator" not in out
 
 
 def test_an_emulator_s_file_is_labelled(tmp_path, monkeypatch, capsys):
