@@ -146,6 +146,26 @@ provisioners._RESOURCE_HANDLERS["AWS::WAFv2::WebACLAssociation"] = {
 starting = threading.local()
 
 
+@replaces(lambda_svc, "_warm_pool_key")
+def environments_of(original, name, config):
+    """On AWS an execution environment belongs to a version; ministack gives it to any version with the same image."""
+    return f"{original(name, config)}:{config.get('Version')}"
+
+
+@replaces(lambda_svc, "_pool_kill_function")
+def end_environments(original, account, name):
+    """AWS ends the environments of $LATEST when its configuration changes; ministack ends those of all versions."""
+    if name not in lambda_svc._functions:
+        return original(account, name)
+    with lambda_svc._warm_pool_lock:
+        pool = lambda_svc._warm_pool
+        keys = [key for key in pool if key.split(":")[::2][:2] == [account, name] and key.endswith(":$LATEST")]
+        entries = [entry for key in keys for entry in pool.pop(key)]
+    for entry in entries:
+        lambda_svc._kill_pool_entry(entry)
+    return None
+
+
 @replaces(lambda_svc, "_spawn_lambda_container_impl")
 def spawn_lambda_container(original, config, *arguments):
     """AWS gives an execution environment the memory of its function, and CPU in proportion; ministack has one set of limits
