@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .asking import ask
 from .aws import executions
 from .errors import CommandError, ExitCode
 from .reports import dollars
@@ -27,6 +28,7 @@ SLOWEST = 1.7
 """Lambda's CPUs differ by as much (docs/bulk.md); the probe may have met the fastest."""
 SMALLEST_MB, LARGEST_MB = 128, 10_240
 LEVELS = "1,2,4,8"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def measure(
@@ -83,9 +85,9 @@ def measure(
     if leftovers:
         _say("another run was stopped, or is under way: what it has changed is put back, and its versions are deleted")
     if not yes:
-        _ask()
-    # Whatever ends the command, what it has changed is put back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ask()
+    for each in SIGNALS:
+        signal.signal(each, _stop)
     try:
         found.clean_up()
         found.check_same(served)
@@ -94,10 +96,19 @@ def measure(
             measured["sizes"].append(run.size(size))
             _save(measured, output)
     except KeyboardInterrupt:
+        found.clean_up()
         raise CommandError("stopped; the function is as it was", ExitCode.STOPPED) from None
     print(output.with_suffix(".md").read_text(), end="")
     _plot(measured, output.with_suffix(".svg"))
     _say(f"the figures are in {output}, the report in {output.with_suffix('.md')}")
+
+
+def _stop(*_: object) -> None:
+    """Stop the run, once: what it has changed is put back, however impatient somebody is."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    _say("stopping; the function is put back")
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:
@@ -122,13 +133,6 @@ def _check_output(output: Path) -> None:
     for path in (output, output.with_suffix(".md"), output.with_suffix(".svg")):
         if path.exists():
             raise CommandError(f"{path} exists; remove it, or name another output")
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise CommandError("nothing was measured, since nobody can answer here: add --yes")
-    if not typer.confirm("Start it?", err=True):
-        raise CommandError("nothing was measured")
 
 
 def _save(measured: dict[str, Any], output: Path) -> None:
@@ -183,10 +187,11 @@ class _Run:
     def plan(self, sizes: Sequence[int]) -> str:
         """What the run does, and what it costs at most."""
         loads, levels = ", ".join(self._loads), ", ".join(map(str, self._levels))
-        plural = "a version" if len(sizes) == 1 else f"{len(sizes)} versions, one after the other,"
         lines = [
-            f"measures {self._function.name} at {', '.join(f'{size:,} MB' for size in sizes)}, with {plural} of its own; `{self._function.alias}` stays as it is",
-            f"each      {self._cold} cold starts; {self._requests} requests of each load: {loads}; batches for {LEVEL_SECONDS} s each, {levels} at a time",
+            f"function  {self._function.name}: `{self._function.alias}` stays as it is; a version of it is made for each size, and deleted",
+            f"sizes     {', '.join(f'{size:,} MB' for size in sizes)}",
+            f"each      {self._cold} cold starts; {self._requests} requests of each load: {loads}; "
+            f"batches for {LEVEL_SECONDS} s with {levels} at a time",
             f"takes     up to {max([self._cold, *self._levels])} of the {self._may_run:,} executions that the function may have at a time",
             *self._notes,
             f"cost      at most {dollars(sum(map(self._usd, sizes)))} for Lambda, by list price",

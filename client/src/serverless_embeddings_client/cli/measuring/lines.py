@@ -41,13 +41,10 @@ class Report:
 def read_report(log: str, request_id: str) -> Report | None:
     """Lambda's report of the request; None if it is not in ``log``."""
     for line in reversed(log.splitlines()):
-        if request_id not in line:
-            continue
-        if line.startswith("REPORT "):
-            found = {name: float(value) for name, value in _FIELD.findall(line)}
-            return _report(found, _TEXT)
+        if line.startswith(f"REPORT RequestId: {request_id}\t"):
+            return _report(dict(_FIELD.findall(line)), _TEXT)
         event = _json(line)
-        if event.get("type") == "platform.report":
+        if event.get("type") == "platform.report" and event["record"]["requestId"] == request_id:
             return _report(event["record"].get("metrics", {}), _JSON)
     return None
 

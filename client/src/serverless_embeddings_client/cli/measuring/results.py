@@ -1,6 +1,5 @@
 """What the answers add up to: percentiles, dollars, and the report in Markdown."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,6 +38,7 @@ def cold_result(answers: Sequence[Answer]) -> dict[str, Any]:
         "count": len(cold),
         "init_ms": percentiles(each.report and each.report.init_ms for each in cold),
         "first_request_ms": percentiles(each.report and each.report.duration_ms for each in cold),
+        "billed_ms": percentiles(each.report and each.report.billed_ms for each in cold),
         "end_to_end_ms": percentiles(each.end_to_end_ms for each in cold),
         "runtime_init_ms": percentiles(each.line.get("InitDuration") for each in cold),
     }
@@ -101,56 +101,60 @@ def report(measured: Mapping[str, Any]) -> Iterator[str]:
     sizes = measured["sizes"]
     longest = [load["load"] for load in sizes[0]["warm"] if load["load"] != BATCH][-1:]
     if longest:
-        yield ""
         yield from _summary(sizes, longest[0], measured["architecture"])
-    yield ""
-    yield "| cold starts | count | init p50 | p95 | first request p50 | p95 | end to end p50 | p95 | init by the function, p50 |"
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    yield from _table(
+        "Cold starts",
+        "count | init p50 | p95 | first request p50 | p95 | end to end p50 | p95 | init by the function, p50",
+    )
     for size in sizes:
         cold = size["cold"]
         cells = [cell for name in ("init_ms", "first_request_ms", "end_to_end_ms") for cell in _ranks(cold[name], 2)]
         yield _row(_mb(size), str(cold["count"]), *cells, *_ranks(cold["runtime_init_ms"], 1))
-    yield ""
-    yield "| warm requests | load | tokens | texts | count | duration p50 | p95 | p99 | billed p50 | end to end p50 | $ / M tokens |"
-    yield "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    yield from _table(
+        "Warm requests",
+        "load | tokens | texts | count | duration p50 | p95 | p99 | billed p50 | end to end p50 | $ / M tokens",
+    )
     for size in sizes:
         for load in size["warm"]:
-            counts = (str(load[name]) for name in ("load", "tokens", "texts", "count"))
+            counts = (_number(load[name], 0) for name in ("tokens", "texts", "count"))
             times = (*_ranks(load["duration_ms"], 3), *_ranks(load["billed_ms"], 1), *_ranks(load["end_to_end_ms"], 1))
-            yield _row(_mb(size), *counts, *times, _number(load["usd_per_million_tokens"], 4))
-    yield ""
-    yield "| throughput, batches | requests at a time | requests | refused | seconds | texts/s | tokens/s |"
-    yield "|---|---:|---:|---:|---:|---:|---:|"
+            yield _row(_mb(size), load["load"], *counts, *times, _number(load["usd_per_million_tokens"], 4))
+    yield from _table(
+        "Throughput, with batches", "requests at a time | requests | refused | seconds | texts/s | tokens/s"
+    )
     for size in sizes:
         for level in size["throughput"]:
-            counts = (str(level[name]) for name in ("concurrency", "requests", "refused"))
+            counts = (_number(level[name], 0) for name in ("concurrency", "requests", "refused"))
             rates = (_number(level["texts_per_second"]), _number(level["tokens_per_second"], 0))
             yield _row(_mb(size), *counts, _number(level["seconds"]), *rates)
-    yield ""
-    yield "| memory | peak by Lambda (MB) | peak by the function (MB) |"
-    yield "|---|---:|---:|"
+    yield from _table("Peak memory in MB", "by Lambda | by the function")
     for size in sizes:
         yield _row(_mb(size), _number(size["peak_memory_mb"], 0), _number(size["runtime_peak_memory_mb"], 0))
 
 
 def _summary(sizes: Sequence[Mapping[str, Any]], load: str, architecture: str) -> Iterator[str]:
     """A row for each size: what somebody asks first."""
-    yield (
-        f"| a text of {load} tokens | cold start, end to end | warm, end to end | $ / M tokens, {COLD_SHARE:.0%} cold "
-        "| free M tokens a month |"
-    )
-    yield "|---|---:|---:|---:|---:|"
+    columns = f"cold start, end to end | warm, end to end | $ / M tokens, {COLD_SHARE:.0%} cold | free M tokens a month"
+    yield from _table(f"A text of {load} tokens", columns)
     for size in sizes:
         warm = next(each for each in size["warm"] if each["load"] == load)
         cold = size["cold"]
         usd = free = None
-        if warm["billed_ms"] and cold["init_ms"]:
-            billed = warm["billed_ms"]["p50"] + COLD_SHARE * math.ceil(cold["init_ms"]["p50"])
+        # The first load's requests, of which some were cold, tell what a cold start adds.
+        if (once := cold["billed_ms"]) and (first := size["warm"][0]["billed_ms"]) and warm["billed_ms"]:
+            billed = warm["billed_ms"]["p50"] + COLD_SHARE * (once["p50"] - first["p50"])
             usd = request_usd(billed, size["memory_mb"], architecture) / warm["tokens"] * 1e6
             requests = min(FREE_GB_SECONDS / (billed / 1000 * size["memory_mb"] / 1024), FREE_REQUESTS)
             free = requests * warm["tokens"] / 1e6
         times = (*_ranks(cold["end_to_end_ms"], 1), *_ranks(warm["end_to_end_ms"], 1))
         yield _row(_mb(size), *times, _number(usd, 4), _number(free, 0))
+
+
+def _table(title: str, columns: str) -> Iterator[str]:
+    """The beginning of a table with a row for each size."""
+    yield from ("", f"{title}:", "")
+    yield _row("memory", columns)
+    yield _row(*["---:"] * (columns.count("|") + 2))
 
 
 def _row(*cells: str) -> str:
