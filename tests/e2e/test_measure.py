@@ -142,7 +142,7 @@ def test_what_stops_it_leaves_the_function_as_it_was(start, unchanged, end):
 def test_the_next_run_puts_back_what_a_killed_one_has_left(stack, start, run, unchanged, tmp_path):
     before = state(stack)
     process = start(*SMALL, "-o", "killed.json")
-    wait_for(process, "cold starts")
+    wait_for(process, "load 16")
     process.kill()
     process.communicate()
     assert len(state(stack)["versions"]) == len(before["versions"]) + 1

@@ -8,6 +8,7 @@ import json
 import os
 import string
 import threading
+import time
 
 from ministack import app
 from ministack.core import container_reaper, iam_actions
@@ -164,6 +165,19 @@ def end_environments(original, account, name):
     for entry in entries:
         lambda_svc._kill_pool_entry(entry)
     return None
+
+
+@replaces(lambda_svc, "_invoke_rie")
+def invoke(original, container, event, timeout, request_id):
+    """AWS returns the end of the log with Lambda's report in it; ministack may read the log before the report is there."""
+    start = time.time()
+    result = original(container, event, timeout, request_id)
+    while f"REPORT RequestId: {request_id}" not in result["log"] and time.time() < start + timeout:
+        if result.get("error"):
+            break
+        time.sleep(0.01)
+        result["log"] = container.logs(since=start).decode(errors="replace")
+    return result
 
 
 @replaces(lambda_svc, "_spawn_lambda_container_impl")

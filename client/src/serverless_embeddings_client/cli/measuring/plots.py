@@ -29,7 +29,9 @@ def plot(measured: Mapping[str, Any], path: Path) -> None:
         rates = [level["texts_per_second"] for level in levels]
         throughput.plot([level["concurrency"] for level in levels], rates, "o-", label=label)
     latency.set(xlabel="load", ylabel="end to end (ms): p50, dotted p99", yscale="log")
-    throughput.set(xlabel="requests at a time", ylabel="texts/s", ylim=(0, None))
+    throughput.set(
+        xlabel="requests at a time", ylabel="texts/s", ylim=(0, None), xticks=[level["concurrency"] for level in levels]
+    )
     memory = [size["memory_mb"] for size in sizes]
     for index, load in enumerate(sizes[0]["warm"]):
         usd = [size["warm"][index]["usd_per_million_tokens"] for size in sizes]
