@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import cost
 from benchmarks import loads as bench_loads
+from containers.tools import PROJECT
 from infra.watch import prices
 from serverless_embeddings_client.cli.measuring import lines, loads, results
 from serverless_embeddings_client.cli.measuring.runs import Answer, Throughput
@@ -129,3 +130,9 @@ def test_the_report_has_a_row_for_each_size_and_dashes_for_what_is_unknown():
     unknown = size | {"cold": results.cold_result([]), "peak_memory_mb": None}
     text = "\n".join(results.report(measured | {"emulated": False, "sizes": [unknown]}))
     assert "emulator" not in text and "| 1,769 MB | 0 | – |" in text and "| 1,769 MB | – | 190 |" in text
+
+
+def test_the_example_in_the_docs_is_the_report_of_its_figures():
+    measured = json.loads((PROJECT / "docs" / "measured.json").read_text())
+    assert measured["emulated"]
+    assert "\n".join(results.report(measured)) in (PROJECT / "docs" / "measuring.md").read_text()

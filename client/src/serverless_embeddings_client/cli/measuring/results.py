@@ -99,9 +99,8 @@ def report(measured: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield note
     sizes = measured["sizes"]
-    longest = [load["load"] for load in sizes[0]["warm"] if load["load"] != BATCH][-1:]
-    if longest:
-        yield from _summary(sizes, longest[0], measured["architecture"])
+    longest = [load["load"] for load in sizes[0]["warm"] if load["load"] != BATCH][-1]
+    yield from _summary(sizes, longest, measured["architecture"])
     yield from _table(
         "Cold starts",
         "count | init p50 | p95 | first request p50 | p95 | end to end p50 | p95 | init by the function, p50",
@@ -154,7 +153,7 @@ def _table(title: str, columns: str) -> Iterator[str]:
     """The beginning of a table with a row for each size."""
     yield from ("", f"{title}:", "")
     yield _row("memory", columns)
-    yield _row(*["---:"] * (columns.count("|") + 2))
+    yield "|" + "---:|" * (columns.count("|") + 2)
 
 
 def _row(*cells: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from botocore.exceptions import ClientError
 
+from ...client import ADVICE
 from ...function import THROTTLED, failure, to_event, to_response
 from ..aws import client, explained
 from ..errors import CommandError, ExitCode
@@ -59,7 +60,7 @@ class Throughput:
 
 
 class Caller:
-    """Sends requests to ``version`` of a function, as its URL would. A context manager.
+    """Sends requests to ``version`` of a function, as its URL would.
 
     Args:
         connections: Most requests at a time.
@@ -148,7 +149,10 @@ class Caller:
             raise CommandError(f"the function failed: {failure(result)}", ExitCode.FAILED)
         response = to_response(json.loads(result))
         if response.status_code != 200:
-            raise CommandError(f"the function refused a request: {response.status_code}: {response.text[:300]}")
+            advice = f"; {ADVICE[response.status_code]}" if response.status_code in ADVICE else ""
+            raise CommandError(
+                f"the function answers with status {response.status_code}: {response.text[:300]}{advice}"
+            )
         log = b64decode(answer.get("LogResult", "")).decode(errors="replace")
         request_id = response.headers.get("x-request-id", "")
         return Answer(
