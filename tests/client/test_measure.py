@@ -1,6 +1,8 @@
 """`embeddings measure` without AWS: what it reads from a log, what it computes, and what it refuses before anything is called."""
 
 import json
+import subprocess
+import sys
 from statistics import mean
 
 import pytest
@@ -11,6 +13,7 @@ from containers.tools import PROJECT
 from infra.watch import prices
 from serverless_embeddings_client.cli.measuring import lines, loads, results
 from serverless_embeddings_client.cli.measuring.runs import Answer, Throughput
+from tests.client.test_bulk import environment
 
 # https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html
 TEXT = """\
@@ -56,7 +59,7 @@ def test_a_report_that_is_cut_off_or_of_another_request_is_none(log):
 def answer(ms: float, billed: float | None, cold: bool = False, tokens: int = 100) -> Answer:
     report = lines.Report(ms, billed, 193, 300.0 if cold else None) if billed else None
     line = {"cold_start": cold, "Latency": ms - 1, "MemoryUsed": 190.5} | ({"InitDuration": 290.0} if cold else {})
-    return Answer({}, tokens, ms + 20, report, line)
+    return Answer(tokens, ms + 20, report, line)
 
 
 def test_percentiles_are_values_that_were_measured():
@@ -130,6 +133,24 @@ def test_the_report_has_a_row_for_each_size_and_dashes_for_what_is_unknown():
     unknown = size | {"cold": results.cold_result([]), "peak_memory_mb": None}
     text = "\n".join(results.report(measured | {"emulated": False, "sizes": [unknown]}))
     assert "emulator" not in text and "| 1,769 MB | 0 | – |" in text and "| 1,769 MB | – | 190 |" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--memory", "1 GB"], "--memory takes whole numbers from 1 with commas between them"),
+        (["--concurrency", "0,1"], "--concurrency takes whole numbers"),
+        (["-o", "measured.txt"], "has to end with .json"),
+        (["-o", "none/measured.json"], "there is no folder none"),
+        (["-o", "docs/measured.json"], "docs/measured.json exists"),
+        ([], "export AWS_REGION="),
+    ],
+)
+def test_what_is_wrong_is_said_before_aws_is_called(arguments, message):
+    command = [sys.executable, "-m", "serverless_embeddings_client.cli", "measure", "--function", "name", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and message in done.stderr
 
 
 def test_the_example_in_the_docs_is_the_report_of_its_figures():

@@ -163,8 +163,6 @@ def test_the_next_run_puts_back_what_a_killed_one_has_left(stack, start, run, un
     [
         (["--memory", "100", "--yes"], "--memory: 100 MB. Allowed: "),
         (["--memory", "20000", "--yes"], "to 10240"),
-        (["--memory", "1 GB", "--yes"], "whole numbers"),
-        (["-o", "measured.txt", "--yes"], "has to end with .json"),
         ([], "add --yes"),
     ],
 )

@@ -56,9 +56,9 @@ def measure(
     from .measuring.measurement import Measurement
     from .measuring.versions import Function
 
-    found = Function(function)
     levels, sizes = _numbers("--concurrency", concurrency), _numbers("--memory", memory or "")
     _check_output(output)
+    found = Function(function)
     served = found.served()
     sizes = sizes or [served["MemorySize"]]
     run = Measurement(found, served, cold, requests, levels)

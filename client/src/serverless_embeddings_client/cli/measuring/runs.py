@@ -5,6 +5,7 @@ import time
 from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +28,8 @@ class Refused(CommandError):
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, and what is known of it."""
+    """What is known of an answer."""
 
-    body: dict[str, Any]
     tokens: int
     """As the endpoint counts them."""
     end_to_end_ms: float
@@ -79,7 +79,7 @@ class Caller:
         Raises:
             CommandError: it does not answer, or serves no embedding model.
         """
-        found = self._send(httpx.Request("GET", "https://function/info", headers=self._headers)).body
+        found = self._send("GET", "info")[0].json()
         if found.get("dimensions") is None:
             raise CommandError(f"{self._target['FunctionName']} does not serve an embedding model")
         return found
@@ -92,7 +92,14 @@ class Caller:
             Refused: no environment was free.
         """
         body = {"input": texts, "encoding_format": "base64", "long_texts": "truncate"}
-        return self._send(httpx.Request("POST", "https://function/v1/embeddings", json=body, headers=self._headers))
+        response, log, seconds = self._send("POST", "v1/embeddings", body)
+        request_id = response.headers["x-request-id"]
+        return Answer(
+            tokens=int(response.headers["x-compute-tokens"]),
+            end_to_end_ms=seconds * 1000,
+            report=read_report(log, request_id),
+            line=read_line(log, request_id),
+        )
 
     def at_once(self, texts: list[str], count: int) -> list[Answer]:
         """The answers to ``count`` requests at a time."""
@@ -103,10 +110,8 @@ class Caller:
         """What ``concurrency`` callers get who send requests for ``seconds``. Environments are started before."""
 
         def warm_up() -> None:
-            try:
+            with suppress(Refused):
                 self.embed(texts)
-            except Refused:
-                time.sleep(REFUSED_SECONDS)
 
         def call_until(deadline: float) -> tuple[list[int], int]:
             tokens, refused = [], 0
@@ -133,7 +138,9 @@ class Caller:
             tokens=sum(sum(tokens) for tokens, _ in found),
         )
 
-    def _send(self, request: httpx.Request) -> Answer:
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[httpx.Response, str, float]:
+        """The answer to a request, the end of its log, and the seconds that it took."""
+        request = httpx.Request(method, f"https://function/{path}", json=body, headers=self._headers)
         payload = json.dumps(to_event(request, request.read()))
         start = time.perf_counter()
         with explained(f"invoke {':'.join(self._target.values())}"):
@@ -153,15 +160,7 @@ class Caller:
             raise CommandError(
                 f"the function answers with status {response.status_code}: {response.text[:300]}{advice}"
             )
-        log = b64decode(answer.get("LogResult", "")).decode(errors="replace")
-        request_id = response.headers.get("x-request-id", "")
-        return Answer(
-            body=response.json(),
-            tokens=int(response.headers.get("x-compute-tokens", 0)),
-            end_to_end_ms=took * 1000,
-            report=read_report(log, request_id),
-            line=read_line(log, request_id),
-        )
+        return response, b64decode(answer.get("LogResult", "")).decode(errors="replace"), took
 
 
 def _all(pool: ThreadPoolExecutor, function: Callable[[], Any], count: int) -> list[Any]:
