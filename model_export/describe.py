@@ -79,6 +79,7 @@ class _SentenceConfig(msgspec.Struct):
     truncate_dim: Size | None = None
 
 
+NAMED_CHARACTERS = 200
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 """sentence-transformers' ``SimilarityFunction``."""
 
@@ -146,7 +147,10 @@ def describe(checkpoint: Checkpoint, max_tokens: int | None, prompts: dict[str, 
             f"transformers' {config.model_type} would give other vectors"
         )
     elif config.auto_map or tokenizer.auto_map:
-        say("  the checkpoint names Python code (auto_map), which is not run: transformers' own classes are used")
+        say(
+            f"  warning: the checkpoint names Python code (auto_map), which is not run: transformers' classes for {config.model_type!r} "
+            f"are used, not {_python_names(config.auto_map, tokenizer.auto_map)}. Where those compute anything else, the vectors differ"
+        )
     own = read_json(folder, "config_sentence_transformers.json", _SentenceConfig, _SentenceConfig())
     if prompts is None:
         prompts = own.prompts or (_markers(own) if task == "multi_vector" else _card_prompts(checkpoint.id))
@@ -235,6 +239,13 @@ def _labels(config: _Config) -> list[str]:
     if config.id2label:
         return [config.id2label[index] for index in sorted(config.id2label, key=int)]
     return [f"LABEL_{index}" for index in range(config.num_labels or 2)]
+
+
+def _python_names(*auto_maps: Any) -> str:
+    """The classes in ``auto_map``, as ``modeling_x.XModel``; a tokenizer's value is a list of two, the slow one and the fast one."""
+    values = [value for each in auto_maps if isinstance(each, dict) for value in each.values()]
+    names = {name for value in values for name in (value if isinstance(value, list) else [value]) if name}
+    return ", ".join(sorted(map(str, names)))[:NAMED_CHARACTERS] or "what it names"
 
 
 def _activation(task: str, config: _Config) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.large_models import Shape, export, write_checkpoint
+from benchmarks.shapes import Shape, export, write_checkpoint
 from configuration import PROJECT
 from configuration.groups import ModelSettings
 from model_export import artifact as artifacts

