@@ -1,8 +1,10 @@
 """Writing ONNX: collects a graph's nodes and constants."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 
 
 class Writer:
@@ -26,6 +28,23 @@ class Writer:
         outputs = [name] if count == 1 else [f"{name}_{index}" for index in range(count)]
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
         return outputs
+
+    def inner_graph(self, write: Callable[..., str], inputs: int = 0) -> onnx.GraphProto:
+        """A graph for an attribute of a node, such as a branch of ``If``.
+
+        Args:
+            write: adds its nodes, given the names of its inputs, and returns its output. It may use all values that were written before.
+            inputs: how many inputs it has, float32.
+        """
+        outside, self.nodes = self.nodes, []
+        name = f"{self._prefix}inner_{self._count}"
+        self._count += 1
+        names = [f"{name}_{index}" for index in range(inputs)]
+        output = write(*names)
+        values = [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in [*names, output]]
+        graph = helper.make_graph(self.nodes, name, values[:-1], values[-1:])
+        self.nodes = outside
+        return graph
 
     def constant(self, name: str, value: np.ndarray) -> str:
         """Add a constant unless there is one of that name; returns its name in the graph."""

@@ -9,6 +9,10 @@ from ..graph.quantize import CONTRIB, Quantized, TokenQuantizer, quantize_text
 from ..graph.writer import Writer
 from .fast import TextArithmetic
 
+SHORT = 320
+"""Up to so many tokens, attention computes all heads at once, which takes fewer calls. The scores of a longer text, 12 MB for 12 heads
+and 512 tokens, fit into no cache near the core; those of one head do."""
+
 
 class TokenArithmetic(TextArithmetic):
     """As ``fast``, but the inputs of linear layers have a scale for each token, except for the result of an attention."""
@@ -16,6 +20,7 @@ class TokenArithmetic(TextArithmetic):
     def __init__(self, writer: Writer) -> None:
         super().__init__(writer)
         self._tokens = TokenQuantizer(writer)
+        self._is_long = writer.node("Greater", self._tokens.count, writer.constant("short", np.array([SHORT])))
 
     def to_source(self, value: str, below: float | None = None) -> Quantized:
         return self._tokens.quantize(value, below)
@@ -24,22 +29,36 @@ class TokenArithmetic(TextArithmetic):
         return quantize_text(self.writer, value)
 
     def attend(self, query: str, key: str, value: str, heads: int, width: int) -> str:
-        """Attention that gives the same bits on every x86 CPU with AVX2.
+        """Attention that gives the same bits on every x86 CPU with AVX2, and takes the heads of a long text one after the other."""
+        writer, node = self.writer, self.writer.node
+        size = width // heads
+        split = writer.constant("heads", np.array([-1, heads, size]))
+        parts = [node("Reshape", part, split) for part in (query, key, value)]
+
+        def all_at_once() -> str:
+            return node("Transpose", self._attend(*parts, size, heads_inside=True), perm=[1, 0, 2])
+
+        def head_by_head() -> str:
+            heads_first = [node("Transpose", part, perm=[1, 0, 2]) for part in parts]
+            one = writer.inner_graph(lambda *head: self._attend(*head, size), inputs=3)
+            return node("Scan", *heads_first, num_scan_inputs=3, scan_output_axes=[1], body=one)
+
+        branches = {"then_branch": writer.inner_graph(head_by_head), "else_branch": writer.inner_graph(all_at_once)}
+        context = node("If", self._is_long, **branches)
+        return node("Reshape", context, writer.constant("joined", np.array([1, -1, width])))
+
+    def _attend(self, query: str, key: str, value: str, size: int, heads_inside: bool = False) -> str:
+        """Attention written out: [tokens, size] of one head; with ``heads_inside`` [heads, tokens, size] of [tokens, heads, size].
 
         Of all operators here, onnxruntime's softmax alone has an fp32 sum whose order depends on the CPU's vector width. A
         last bit changes a rounding to int8 now and then, and such changes multiply from layer to layer.
         """
-        node, constant = self.writer.node, self.writer.constant
-        size = width // heads
-        split, last_axis = constant("heads", np.array([-1, heads, size])), constant("last", np.array([2]))
-        query, key, value = (node("Reshape", part, split) for part in (query, key, value))
-        heads_first = {"domain": CONTRIB, "transBatchB": 1}
-        scores = node("FusedMatMul", query, key, transBatchA=1, transB=1, alpha=size**-0.5, **heads_first)
+        node, last_axis = self.writer.node, self.writer.constant("last", np.array([-1]))
+        turned = {"domain": CONTRIB, "transBatchB": int(heads_inside)}
+        scores = node("FusedMatMul", query, key, transBatchA=int(heads_inside), transB=1, alpha=size**-0.5, **turned)
         weights = node("Exp", node("Sub", scores, node("ReduceMax", scores, last_axis, keepdims=1)))
         total = node("ReduceSum", weights, last_axis, keepdims=1)
-        context = node("Div", node("FusedMatMul", weights, value, **heads_first), total)
-        joined = constant("joined", np.array([1, -1, width]))
-        return node("Reshape", node("Transpose", context, perm=[1, 0, 2]), joined)
+        return node("Div", node("FusedMatMul", weights, value, **turned), total)
 
 
 def _prepare(encoder: Encoder, activations: Activations) -> Encoder:
