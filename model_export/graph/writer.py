@@ -1,6 +1,6 @@
 """Writing ONNX: collects a graph's nodes and constants."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -29,20 +29,19 @@ class Writer:
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
         return outputs
 
-    def inner_graph(self, write: Callable[..., str], inputs: int = 0) -> onnx.GraphProto:
+    def inner_graph(self, write: Callable[..., Sequence[str]], inputs: int = 0) -> onnx.GraphProto:
         """A graph for an attribute of a node, such as a branch of ``If``.
 
         Args:
-            write: adds its nodes, given the names of its inputs, and returns its output. It may use all values that were written before.
+            write: adds its nodes, given the names of its inputs, and returns its outputs, float32. It may use all values that were written before.
             inputs: how many inputs it has, float32.
         """
         outside, self.nodes = self.nodes, []
         name = f"{self._prefix}inner_{self._count}"
         self._count += 1
         names = [f"{name}_{index}" for index in range(inputs)]
-        output = write(*names)
-        values = [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in [*names, output]]
-        graph = helper.make_graph(self.nodes, name, values[:-1], values[-1:])
+        values = [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in [*names, *write(*names)]]
+        graph = helper.make_graph(self.nodes, name, values[:inputs], values[inputs:])
         self.nodes = outside
         return graph
 

@@ -30,29 +30,39 @@ def attention() -> Model:
 
 def attend(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
     query, key, value = (part.reshape(-1, HEADS, SIZE).swapaxes(0, 1) for part in (query, key, value))
-    weights = np.exp(query @ key.swapaxes(1, 2) / np.sqrt(SIZE))
+    scores = query @ key.swapaxes(1, 2) / np.sqrt(SIZE)
+    weights = np.exp(scores - scores.max(2, keepdims=True))
     context = weights / weights.sum(2, keepdims=True) @ value
     return context.swapaxes(0, 1).reshape(1, -1, WIDTH)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, SHORT, SHORT + 1, SHORT + 2], ids="{} tokens".format)
 def test_short_and_long_texts_follow_the_definition(attention, tmp_path, tokens):
-    check(attention, tmp_path, tokens)
+    check(attention, tmp_path, random_parts(tokens))
 
 
-def test_large_scores_do_not_overflow(attention, tmp_path):
-    for tokens in (2, SHORT + 1):
-        check(attention, tmp_path, tokens, magnitude=8)
+@pytest.mark.parametrize("magnitude", [2, 4, 8])
+def test_large_scores_do_not_overflow(attention, tmp_path, magnitude):
+    check(attention, tmp_path, magnitude * random_parts(SHORT + 1), magnitude)
+
+
+def test_small_scores_do_not_vanish(attention, tmp_path):
+    parts = random_parts(SHORT + 1)
+    parts[0], parts[1] = 6, -6
+    check(attention, tmp_path, parts)
 
 
 def test_quantizing_in_place_keeps_what_inner_graphs_read(attention, tmp_path):
     quantize_in_place(attention, [], tmp_path)
-    check(attention, tmp_path, SHORT + 1)
+    check(attention, tmp_path, random_parts(SHORT + 1))
 
 
-def check(attention: Model, folder, tokens: int, magnitude: float = 1) -> None:
+def random_parts(tokens: int) -> np.ndarray:
+    return np.random.default_rng(tokens).normal(size=(3, 1, tokens, WIDTH)).astype(np.float32)
+
+
+def check(attention: Model, folder, parts: np.ndarray, magnitude: float = 1) -> None:
     session = onnxruntime.InferenceSession(save_model(attention, folder), providers=["CPUExecutionProvider"])
-    parts = magnitude * np.random.default_rng(tokens).normal(size=(3, 1, tokens, WIDTH)).astype(np.float32)
-    ids = np.zeros((1, tokens), np.int64)
+    ids = np.zeros((1, parts.shape[2]), np.int64)
     [context] = session.run(None, dict(zip(PARTS, parts, strict=True)) | {"input_ids": ids})
-    assert np.allclose(context, attend(*parts.astype(float)), atol=1e-4 * magnitude)
+    assert np.allclose(context, attend(*parts.astype(float)), atol=1e-5 * magnitude**2)
