@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 # The image of `make sbom`, and the container engine that has it.
 IMAGE ?= embeddings
 ENGINE ?= $(or $(CDK_DOCKER),docker)
-# Options of `make cost`, such as COST_ARGS="--cold 0.02 --speed 1.3".
+# Options of `make cost`, such as COST_ARGS="--cold 0.02 --speed 1.3" or COST_ARGS="--measured FILE".
 COST_ARGS ?=
 
 BIN := .venv/bin
@@ -127,11 +127,11 @@ e2e: .venv/installed-tests ## Deploy to an emulated AWS with the real CDK CLI, c
 # --- measure it -------------------------------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: .venv/installed-tests ## Measure speed, cold start and memory beside peers; BENCH_ARGS=--quick for two minutes
+bench: .venv/installed-tests ## Measure speed, cold start and memory beside peers; BENCH_ARGS=--quick for two minutes, "--tei URL" for a TEI
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: cost
-cost: .venv/installed ## Compute dollars per million tokens by memory size, from the committed measurements
+cost: .venv/installed ## Compute dollars per million tokens by memory size, from the committed measurements or your function's
 	@$(BIN)/python -m benchmarks.cost $(COST_ARGS)
 
 # --- deploy it --------------------------------------------------------------------------------------------------------

@@ -4,3 +4,5 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 """The committed results."""
+MACHINES = RESULTS / "machines"
+"""Of each machine that ran ``make bench``, its latest ratios and aims; ``python -m benchmarks`` writes the file of its machine."""

@@ -1,14 +1,16 @@
 """``make bench``: measures this project beside its peers, warm and cold, and writes ``benchmarks/results``,
 docs/performance.md and the README's figures.
 
-    python -m benchmarks           everything, in under ten minutes
-    python -m benchmarks --quick   the main peers, one thread, no container; prints the report and writes no file
+    python -m benchmarks             everything, in under ten minutes
+    python -m benchmarks --quick     the main peers, one thread, no container; prints the report and writes no file
+    python -m benchmarks --tei URL   a running Text Embeddings Inference, too
 
 The model is the embedded one. Each peer runs in its own process; this one starts them and collects the times.
 """
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +19,10 @@ from pathlib import Path
 
 from containers.tools import PROJECT
 
-from . import RESULTS, cold, report, warm
+from . import MACHINES, RESULTS, cold, report, tei, warm
 from .loads import loads
-from .machine import machine
-from .peers import HANDLER, PEERS, QUICK, Paths
+from .machine import machine, name_of
+from .peers import PEERS, QUICK, Paths
 
 SCRATCH = PROJECT / "build" / "benchmarks"
 MEMORY_MB = 1769
@@ -38,7 +40,9 @@ def main() -> int:
     """Measure and print the report; write it, too, unless ``--quick`` is given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="main peers, one thread, no container; writes no file")
-    quick = parser.parse_args().quick
+    parser.add_argument("--tei", metavar="URL", help="compare with the Text Embeddings Inference that runs there, too")
+    options = parser.parse_args()
+    quick = options.quick
     python = _environment()
     paths = _make_paths(("balanced",) if quick else ("balanced", "fast", "exact"))
     texts = loads(_token_counter(paths))
@@ -49,38 +53,40 @@ def main() -> int:
         "machine": machine(),
         "warm": {},
     }
+    if options.tei:
+        say(f"beside TEI at {options.tei}")
+        try:
+            results["tei"] = tei.measure(options.tei, paths.artifacts["balanced"], texts, rounds, say)
+        except tei.TeiError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     for threads in (1,) if quick else (1, 2):
         say(f"warm, {threads} thread{'s'[: threads > 1]}: loading {len(peers)} peers")
         results["warm"][str(threads)] = warm.measure(python, peers, threads, paths, texts, rounds, say)
+    say("one CPU and two")
+    results["cpus"] = warm.on_cpus(python, paths, texts, 3 * rounds, say)
     say("cold starts")
     artifact = paths.artifacts["balanced"]
     results["cold"] = {
         "processes": cold.processes(artifact, _plain_build(paths), 2 if quick else 5, say),
         "container": None if quick else cold.container(artifact, MEMORY_MB, 3, say),
     }
-    text = report.markdown(results)
-    print(text)
+    print(report.markdown(results))
     if quick:
         return 0
-    results |= _for_cost(results)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "bench.md").write_text(text)
+    write(results)
     _draw(python)
     say(f"written: {RESULTS.relative_to(PROJECT)}, docs/performance.md and the README's figures")
     return 0
 
 
-def _for_cost(results: dict) -> dict:
-    """Return the times that :mod:`benchmarks.cost` prices."""
-    processes = results["cold"]["processes"]["ours"]["warm"]
-    container = results["cold"]["container"]
-    measured = processes["cpu_ms"] - processes["steps"]["first text"]
-    init = container.get("dropped", container["warm"])["init_ms"] if container else measured
-    return {
-        "handler": {threads: peers[HANDLER] for threads, peers in results["warm"].items()},
-        "cold": results["cold"] | {"init_ms": init},
-    }
+def write(results: dict) -> None:
+    """Write the results, the report, and what is kept of this machine's for the table of machines."""
+    MACHINES.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "bench.md").write_text(report.markdown(results))
+    name = re.sub("[^a-z0-9]+", "-", f"{name_of(results['machine'])} {results['machine']['cpus']} CPUs".lower())
+    (MACHINES / f"{name}.json").write_text(json.dumps(report.machine_summary(results), indent=1) + "\n")
 
 
 def _draw(python: Path) -> None:

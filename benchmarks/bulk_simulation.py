@@ -18,9 +18,9 @@ from math import ceil
 from pathlib import Path
 
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
+from runtime.settings import VCPU_MB
 
 from . import RESULTS
-from .cost import VCPU_MB
 from .peers import BALANCED
 
 TOKENS = 128

@@ -1,13 +1,11 @@
-"""``make cost``: computes the price of a million tokens from the measured times.
+"""``make cost``: computes the price of a million tokens from measured times.
 
-The model: a request costs its share of the price of a million requests, and the function's memory for as long as it runs, billed
-by the millisecond; a cold one is billed for the init phase as well. CPU comes with memory: 1,769 MB is one vCPU
-(https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). Below that a request takes as much longer as the
-function has less of a CPU. Above, as many threads as there are vCPUs share it by Amdahl's law, with the serial share that follows
-from the measurements with one and two threads; more than two were not measured.
+A request costs its share of the price of a million requests, and the function's memory for as long as it runs, billed by the
+millisecond; a cold one is billed for the init phase as well. How long it takes by memory size: :mod:`benchmarks.basis`.
 
-The model does not know the speed of Lambda's vCPUs. ``--speed`` says how many times as long a request takes there as on the
+The model there does not know the speed of Lambda's vCPUs. ``--speed`` says how many times as long a request takes there as on the
 machine of the measurements (1 by default; measure one call of a deployed function), ``--arm-speed`` the same for Graviton.
+``--measured`` needs no model: it prices what ``embeddings measure`` found at a deployed function.
 """
 
 import argparse
@@ -19,31 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
-from runtime.http.sizes import LAMBDA_PAYLOAD_BYTES
+from runtime.settings import VCPU_MB
 
 from . import RESULTS
+from .basis import Basis, Request, Times, from_bench, read_measured
+from .loads import BATCH
 
-VCPU_MB = 1769
-MEMORY_SIZES = (1024, 1536, 1769, 2048, 2654, 3008, 3538, 5307, 7076, 8845, 10240)
 COLD_SHARE = 0.1
 
 FREE_GB_SECONDS, FREE_REQUESTS = 400_000, 1_000_000
 """Free in each month, without an end: https://aws.amazon.com/lambda/pricing/ as of 2025-08."""
 HOURS_A_MONTH = 730
-SECONDS_A_DAY = 86_400
-
-CALLS_A_SECOND = 10
-"""Most requests a second that Lambda passes to one environment:
-https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html ("each instance … up to 10 requests per second")."""
-TRANSFER_USD = ((10_240, 0.09), (40_960, 0.085), (102_400, 0.07), (math.inf, 0.05))
-"""Data sent to the internet in a month: so many GB (2^30 bytes) at this price each, then the next step:
-https://aws.amazon.com/ec2/pricing/on-demand/ ("Data Transfer"), us-east-1, as of 2025-08."""
-LOGS_USD = 0.50
-"""A GB of logs taken in: https://aws.amazon.com/cloudwatch/pricing/, us-east-1, as of 2025-08."""
-LOG_BYTES = 2_000
-"""Most bytes that a request adds to the logs: our line, and Lambda's three about the start, the end and the report."""
-REFUSED_SECONDS, REFUSED_BYTES = 0.002, 1_000
-"""Time and answer of a request that is refused for want of the key, both rounded up."""
 
 OPENAI_USD = 0.02
 """text-embedding-3-small, a million tokens: https://platform.openai.com/docs/pricing as of 2025-08."""
@@ -54,43 +38,13 @@ https://aws.amazon.com/ec2/pricing/on-demand/ and https://aws.amazon.com/ebs/pri
 
 
 @dataclass(frozen=True)
-class Times:
-    """Measured times in seconds."""
-
-    one_thread: float
-    """A warm request, with one thread."""
-    two_threads: float
-    init: float
-    """From the start of the process until it can answer, on one CPU."""
-    tokens: int
-    """Tokens of a request."""
-
-    @property
-    def serial_share(self) -> float:
-        """The part of a request that more threads do not shorten (Amdahl's law), from the times with one and two: 0 to 1."""
-        return min(1.0, max(0.0, 2 * self.two_threads / self.one_thread - 1))
-
-    def warm(self, vcpus: float) -> float:
-        """Return the seconds of a warm request with this many vCPUs."""
-        return self._on(vcpus, self.one_thread, self.serial_share)
-
-    def cold_init(self, vcpus: float) -> float:
-        """Return the seconds of the init phase, which is serial, with this many vCPUs."""
-        return self._on(vcpus, self.init, 1.0)
-
-    @staticmethod
-    def _on(vcpus: float, seconds: float, serial_share: float) -> float:
-        if vcpus <= 1:
-            return seconds / vcpus
-        return seconds * (serial_share + (1 - serial_share) / vcpus)
-
-
-@dataclass(frozen=True)
 class Row:
-    """Times and prices of one memory size on one architecture."""
+    """Times and prices of one request at one memory size on one architecture."""
 
     architecture: str
     memory_mb: int
+    tokens: int
+    cold_share: float
     warm_ms: float
     init_ms: float
     usd_per_million_tokens: float
@@ -98,35 +52,26 @@ class Row:
     """Million tokens a month within the free tier."""
 
 
-def row(times: Times, architecture: str, memory_mb: int, cold_share: float = COLD_SHARE, speed: float = 1.0) -> Row:
-    """Price ``times`` at ``memory_mb``, with ``cold_share`` of all requests cold (0 to 1) and all times multiplied by ``speed``."""
-    vcpus = memory_mb / VCPU_MB
-    warm, init = times.warm(vcpus) * speed, times.cold_init(vcpus) * speed
-    gb_seconds = memory_mb / 1024 * (_billed(warm) + cold_share * _billed(init))
+def price(request: Request, architecture: str, cold_share: float = COLD_SHARE) -> Row:
+    """Price a request, with ``cold_share`` of all requests cold (0 to 1)."""
+    gb_seconds = request.memory_mb / 1024 * (_billed(request.warm) + cold_share * _billed(request.init))
     usd = gb_seconds * COMPUTE[architecture].on_demand + USD_PER_REQUEST
     free_requests = min(FREE_GB_SECONDS / gb_seconds, FREE_REQUESTS)
     return Row(
         architecture=architecture,
-        memory_mb=memory_mb,
-        warm_ms=warm * 1000,
-        init_ms=init * 1000,
-        usd_per_million_tokens=usd / times.tokens * 1e6,
-        free_million_tokens=free_requests * times.tokens / 1e6,
+        memory_mb=request.memory_mb,
+        tokens=request.tokens,
+        cold_share=cold_share,
+        warm_ms=request.warm * 1000,
+        init_ms=request.init * 1000,
+        usd_per_million_tokens=usd / request.tokens * 1e6,
+        free_million_tokens=free_requests * request.tokens / 1e6,
     )
 
 
 def _billed(seconds: float) -> float:
     """Round seconds up to milliseconds, as Lambda bills them."""
     return math.ceil(round(seconds * 1000, 6)) / 1000
-
-
-def rows(times: Times, cold_share: float, speeds: dict[str, float]) -> list[Row]:
-    """Price all memory sizes on both architectures."""
-    return [
-        row(times, architecture, size, cold_share, speed)
-        for architecture, speed in speeds.items()
-        for size in MEMORY_SIZES
-    ]
 
 
 def recommended(candidates: Iterable[Row], tolerance: float = 0.02) -> Row:
@@ -148,60 +93,74 @@ figures imply about 1.6 GB, so its times are taken as those of that share of a v
 PROOF_OF_CONCEPT_MB = 1638
 
 
-def read_times(path: Path, tokens: int) -> Times:
-    """Read the times of requests with this many tokens from ``bench.json``."""
-    bench = json.loads(path.read_text())
-    one, two = (bench["handler"][threads][str(tokens)] / 1000 for threads in ("1", "2"))
-    return Times(one_thread=one, two_threads=two, init=bench["cold"]["init_ms"] / 1000, tokens=tokens)
-
-
-def report(times: dict[int, Times], cold_share: float, speeds: dict[str, float]) -> Iterator[str]:
-    """Yield the report on cost, line by line, in Markdown. ``times`` are by tokens of a request; the longest is priced in full."""
-    longest = times[max(times)]
-    table = rows(longest, cold_share, speeds)
-    best = recommended(one for one in table if one.architecture == "x86_64")
-    yield f"Requests of one text with {longest.tokens} tokens, {cold_share:.0%} of them cold, list prices of us-east-1 (2025-08), the init"
-    yield "phase and the request charge included. `arm64` is priced with the times measured on x86-64; it was not timed."
-    yield "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
+def report(basis: Basis, cold_share: float) -> Iterator[str]:
+    """Yield the report on cost, line by line, in Markdown. The longest text and the batch are priced in full."""
+    (architecture, requests), *_ = _longest(basis).items()
+    best = recommended(price(request, architecture, cold_share) for request in requests.values())
+    yield f"{cold_share:.0%} of the requests are cold, list prices of us-east-1 (2025-08), the init phase and the request charge included."
+    yield basis.source
     yield ""
-    yield "| memory (MB) | vCPUs | warm (ms) | init (ms) | $ / M tokens, x86_64 | $ / M tokens, arm64 | free M tokens a month |"
-    yield "|---:|---:|---:|---:|---:|---:|---:|"
-    arm = {one.memory_mb: one for one in table if one.architecture == "arm64"}
-    for one in table:
-        if one.architecture == "x86_64":
-            bold = "**" if one.memory_mb == best.memory_mb else ""
-            yield (
-                f"| {bold}{one.memory_mb:,}{bold} | {one.memory_mb / VCPU_MB:.2f} | {one.warm_ms:.0f} | {one.init_ms:.0f} "
-                f"| {one.usd_per_million_tokens:.4f} | {arm[one.memory_mb].usd_per_million_tokens:.4f} "
-                f"| {one.free_million_tokens:.0f} |"
-            )
+    yield from _sizes(basis, cold_share, best)
     yield ""
     yield (
-        f"**{best.memory_mb:,} MB** is the default: up to one vCPU a token costs the same whatever the memory, since a request "
-        "takes as much longer as it has less CPU; of those sizes it is the fastest. More memory is faster, but costs more, since "
-        "two threads do not halve the time."
+        f"**{best.memory_mb:,} MB** is the fastest of those that cost least for a text alone. Up to one vCPU a token costs the same "
+        "whatever the memory, since a request takes as much longer as it has less CPU. More memory answers sooner; a text alone "
+        "then costs more, since two CPUs do not halve its time, and so does a cold start, which uses one. Warm requests of many texts "
+        "use all CPUs."
     )
     yield ""
-    yield from _shorter_requests(times, best.memory_mb, cold_share, speeds["x86_64"])
+    yield from _shorter_requests(basis, best, cold_share)
     yield ""
     yield from _alternatives(best, cold_share)
 
 
-def _shorter_requests(times: dict[int, Times], memory_mb: int, cold_share: float, speed: float) -> Iterator[str]:
-    yield f"Shorter texts cost more a token, since each request has its fee and its share of cold starts (at {memory_mb:,} MB, x86_64):"
+def _longest(basis: Basis) -> dict[str, dict[int, Request]]:
+    """The requests of the longest text alone, by architecture and memory size."""
+    return basis.requests[str(max(_lengths(basis)))]
+
+
+def _lengths(basis: Basis) -> list[int]:
+    """The tokens of the texts that are alone in a request."""
+    return [int(load) for load in basis.requests if load != BATCH]
+
+
+def _sizes(basis: Basis, cold_share: float, best: Row) -> Iterator[str]:
+    """The table by memory size: for each load and architecture what a million tokens cost, of a batch also without cold starts."""
+    longest = _longest(basis)
+    first = next(iter(longest))
+    batch = basis.requests.get(BATCH, {}).get(first, {})
+    headings = ["memory (MB)", "vCPUs", "init (ms)", f"{basis.names[str(max(_lengths(basis)))]} (ms)"]
+    headings += [f"$ / M, {architecture}" for architecture in longest] + ["free M tokens a month"]
+    headings += [f"{basis.names[BATCH]} (ms)", "$ / M, batch", "$ / M, batch, none cold"] if batch else []
+    yield f"| {' | '.join(headings)} |"
+    yield "|" + "---:|" * len(headings)
+    for size in longest[first]:
+        rows = [price(requests[size], architecture, cold_share) for architecture, requests in longest.items()]
+        cells = [f"**{size:,}**" if size == best.memory_mb else f"{size:,}", f"{size / VCPU_MB:.2f}"]
+        cells += [f"{rows[0].init_ms:.0f}", f"{rows[0].warm_ms:.0f}"]
+        cells += [f"{one.usd_per_million_tokens:.4f}" for one in rows] + [f"{rows[0].free_million_tokens:.0f}"]
+        if size in batch:
+            some, none = (price(batch[size], first, share) for share in (cold_share, 0.0))
+            cells += [f"{some.warm_ms:.0f}"] + [f"{one.usd_per_million_tokens:.4f}" for one in (some, none)]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _shorter_requests(basis: Basis, best: Row, cold_share: float) -> Iterator[str]:
+    yield f"Shorter texts cost more a token, since each request has its fee and its share of cold starts (at {best.memory_mb:,} MB, {best.architecture}):"
     yield ""
-    yield "| tokens a request | warm (ms) | $ / M tokens | free M tokens a month |"
+    yield "| a request | warm (ms) | $ / M tokens | free M tokens a month |"
     yield "|---:|---:|---:|---:|"
-    for tokens, one in sorted(times.items()):
-        priced = row(one, "x86_64", memory_mb, cold_share, speed)
-        yield f"| {tokens} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
+    for load, requests in basis.requests.items():
+        if request := requests[best.architecture].get(best.memory_mb):
+            priced = price(request, best.architecture, cold_share)
+            yield f"| {basis.names[load]} | {priced.warm_ms:.1f} | {priced.usd_per_million_tokens:.4f} | {priced.free_million_tokens:.0f} |"
 
 
 def _alternatives(ours: Row, cold_share: float) -> Iterator[str]:
-    proof = row(PROOF_OF_CONCEPT, "x86_64", PROOF_OF_CONCEPT_MB, cold_share)
+    proof = price(PROOF_OF_CONCEPT.at(PROOF_OF_CONCEPT_MB), "x86_64", cold_share)
     yield "| for comparison | $ / M tokens | cheaper than this service above |"
     yield "|---|---:|---:|"
-    yield f"| this service, {ours.memory_mb:,} MB x86_64 | {ours.usd_per_million_tokens:.4f} | |"
+    yield f"| this service, {ours.memory_mb:,} MB {ours.architecture} | {ours.usd_per_million_tokens:.4f} | |"
     yield (
         f"| a proof of concept of TEI in Lambda (claims 300 ms warm, 4 s cold for 600 tokens: {PROOF_OF_CONCEPT_MB:,} MB) "
         f"| {proof.usd_per_million_tokens:.4f} | {_never_or(proof.usd_per_million_tokens, ours)} |"
@@ -229,79 +188,26 @@ def _never_or(usd_per_million: float, ours: Row) -> str:
     return f"{volume:,.0f} M tokens a month"
 
 
-@dataclass(frozen=True)
-class Day:
-    """Charges of one day in US dollars."""
-
-    compute: float
-    requests: float
-    transfer: float
-    logs: float
-
-    @property
-    def total(self) -> float:
-        """The sum of all."""
-        return self.compute + self.requests + self.transfer + self.logs
-
-
-def worst_day(environments: int, refused: bool = False, memory_mb: int = VCPU_MB) -> Day:
-    """Return an upper bound of a day's charges, from the limits of Lambda: nothing depends on a measurement.
-
-    Args:
-        environments: Requests at a time, which callers send without a pause.
-        refused: Whether the function refuses all of them for want of the key. Otherwise each environment is busy all day and
-            sends the longest answers that Lambda lets through, as often as it lets requests through.
-        memory_mb: Memory of the function in MiB.
-    """
-    calls = environments * CALLS_A_SECOND * SECONDS_A_DAY
-    seconds = calls * REFUSED_SECONDS if refused else environments * SECONDS_A_DAY
-    sent = calls * (REFUSED_BYTES if refused else LAMBDA_PAYLOAD_BYTES) / 2**30
-    return Day(
-        compute=seconds * memory_mb / 1024 * COMPUTE["x86_64"].on_demand,
-        requests=calls * USD_PER_REQUEST,
-        transfer=_transfer_usd(sent),
-        logs=calls * LOG_BYTES / 2**30 * LOGS_USD,
-    )
-
-
-def _transfer_usd(gigabytes: float) -> float:
-    """Return the price of sending this much, if it is the month's first."""
-    usd = 0.0
-    for step, price in TRANSFER_USD:
-        usd += min(gigabytes, step) * price
-        gigabytes -= min(gigabytes, step)
-    return usd
-
-
-def worst_days() -> Iterator[str]:
-    """Yield the table of docs/operations.md, line by line, in Markdown."""
-    yield "| who calls without a pause | compute | requests | transfer | logs | a day, at most |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for who, day in {
-        "`none`: anybody. `api_key`: who has the key. 10 at a time": worst_day(10),
-        "`api_key`: who has no key. 10 at a time": worst_day(10, refused=True),
-        "`iam`: a principal that you let in. 1,000 at a time, the usual quota of an account": worst_day(1_000),
-    }.items():
-        terms = (day.compute, day.requests, day.transfer, day.logs, day.total)
-        yield f"| {who} | " + " | ".join(f"{usd:,.{0 if usd >= 100 else 2}f} $" for usd in terms) + " |"
-
-
-def plot(table: list[Row], path: Path) -> None:
+def plot(basis: Basis, cold_share: float, path: Path) -> None:
     """Draw dollars a million tokens against memory, as SVG; needs matplotlib, which only the peers' environment has."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
+    longest, batch = str(max(_lengths(basis))), basis.requests[BATCH]
+    lines = {
+        f"{basis.names[longest]}, {each}": (requests, each, cold_share) for each, requests in _longest(basis).items()
+    }
+    lines[f"{basis.names[BATCH]}, x86_64"] = (batch["x86_64"], "x86_64", cold_share)
+    lines[f"{basis.names[BATCH]}, x86_64, none cold"] = (batch["x86_64"], "x86_64", 0.0)
     figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
-    for architecture in COMPUTE:
-        chosen = [one for one in table if one.architecture == architecture]
-        axes.plot(
-            [one.memory_mb for one in chosen], [one.usd_per_million_tokens for one in chosen], "o-", label=architecture
-        )
+    for label, (requests, architecture, share) in lines.items():
+        prices = [price(each, architecture, share).usd_per_million_tokens for each in requests.values()]
+        axes.plot(list(requests), prices, "o-", label=label)
     axes.axhline(OPENAI_USD, color="gray", linestyle="--", label="OpenAI text-embedding-3-small")
     axes.set(xlabel="memory (MB)", ylabel="US dollars a million tokens", ylim=(0, None), xlim=(0, None))
-    axes.legend()
+    axes.legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
@@ -312,30 +218,41 @@ def main() -> int:
     parser.add_argument(
         "--cold", type=float, default=COLD_SHARE, help="share of requests that are cold, 0 to 1 (%(default)s)"
     )
+    parser.add_argument("--speed", type=float, help="seconds on Lambda's x86_64 for one measured (1)")
+    parser.add_argument("--arm-speed", type=float, help="the same on arm64 (1)")
     parser.add_argument(
-        "--speed", type=float, default=1.0, help="seconds on Lambda's x86_64 for one measured (%(default)s)"
+        "--measured", type=Path, metavar="FILE", help="price what `embeddings measure` wrote; writes no file"
     )
-    parser.add_argument("--arm-speed", type=float, default=1.0, help="the same on arm64 (%(default)s)")
     parser.add_argument("--plot", action="store_true", help="draw cost.svg too (needs matplotlib)")
     options = parser.parse_args()
-    assumed = (options.cold, options.speed, options.arm_speed)
-    if not 0 <= options.cold <= 1 or options.speed <= 0 or options.arm_speed <= 0:
+    speeds = {"x86_64": options.speed or 1.0, "arm64": options.arm_speed or 1.0}
+    if not 0 <= options.cold <= 1 or min(speeds.values()) <= 0:
         parser.error("--cold is a share from 0 to 1, --speed and --arm-speed are above 0")
-    bench = RESULTS / "bench.json"
-    if not bench.exists():
-        print(f"error: {bench} is missing; `make bench` writes it", file=sys.stderr)
+    if options.measured and (options.speed or options.arm_speed):
+        parser.error("--speed and --arm-speed are for this machine's figures: those of --measured are Lambda's")
+    try:
+        if options.measured:
+            basis = read_measured(options.measured, options.cold)
+        else:
+            basis = from_bench(json.loads((RESULTS / "bench.json").read_text()), speeds)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    times = {tokens: read_times(bench, tokens) for tokens in (16, 128, 512)}
-    speeds = {"x86_64": options.speed, "arm64": options.arm_speed}
-    text = "\n".join(report(times, options.cold, speeds)) + "\n"
+    text = "\n".join(report(basis, options.cold)) + "\n"
     print(text)
-    if assumed != (COLD_SHARE, 1.0, 1.0):
+    if options.measured or (options.cold, *speeds.values()) != (COLD_SHARE, 1.0, 1.0):
         return 0
-    table = rows(times[512], options.cold, speeds)
+    table = [
+        asdict(price(request, architecture, share))
+        for load in (str(max(_lengths(basis))), BATCH)
+        for architecture, requests in basis.requests[load].items()
+        for request in requests.values()
+        for share in ((options.cold, 0.0) if load == BATCH else (options.cold,))
+    ]
     (RESULTS / "cost.md").write_text(text)
-    (RESULTS / "cost.json").write_text(json.dumps([asdict(one) for one in table], indent=1) + "\n")
+    (RESULTS / "cost.json").write_text(json.dumps(table, indent=1) + "\n")
     if options.plot:
-        plot(table, RESULTS / "cost.svg")
+        plot(basis, options.cold, RESULTS / "cost.svg")
     return 0
 
 

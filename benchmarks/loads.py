@@ -13,6 +13,11 @@ BATCH_LENGTHS = tuple(8 * step for step in range(1, 33))
 BATCH = "batch"
 
 
+def load_name(load: str) -> str:
+    """What documents call a load: a length in tokens, or :data:`BATCH`."""
+    return f"batch of {len(BATCH_LENGTHS)}" if load == BATCH else f"{load} tokens"
+
+
 def loads(count_tokens: Callable[[str], int]) -> dict[str, list[str]]:
     """Return the texts of each load by its name: a length in tokens, or :data:`BATCH`."""
     source = "passage: " + " ".join(TEXTS) * 2

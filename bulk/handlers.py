@@ -17,7 +17,7 @@ import msgspec
 
 from runtime.engine.engine import Engine
 from runtime.service.service import Service
-from runtime.settings import PREFIX, Settings, lambda_memory_mb, make_service
+from runtime.settings import PREFIX, Settings, lambda_memory_mb, lambda_vcpus, make_service
 
 from . import commit as _commit
 from . import plan as _plan
@@ -70,7 +70,8 @@ def _usd_per_second() -> float | None:
 @cache
 def _service() -> Service:
     settings = Settings.from_environment(os.environ)
-    return make_service(Engine.load(Path(settings.model_dir), memory_mb=lambda_memory_mb(os.environ)), settings)
+    threads, memory_mb = lambda_vcpus(os.environ), lambda_memory_mb(os.environ)
+    return make_service(Engine.load(Path(settings.model_dir), threads, memory_mb), settings)
 
 
 @cache

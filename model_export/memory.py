@@ -46,15 +46,16 @@ def _measure(folder: Path, name: str) -> int:
     return int(done.stdout)
 
 
-def _longest_texts(count: int) -> Callable[[Manifest], Iterator[dict]]:
-    """A request of ``count`` texts, each as long as the model reads."""
+def _longest_texts(*counts: int) -> Callable[[Manifest], Iterator[dict]]:
+    """A request for each of ``counts``, of so many texts, each as long as the model reads."""
 
     def events(manifest: Manifest) -> Iterator[dict]:
-        texts = ["a " * manifest.max_tokens] * count
-        if manifest.task == "rerank":
-            yield {"query": "a", "texts": texts, "truncate": True}
-        else:
-            yield {"inputs": [[text] for text in texts] if manifest.task == "classify" else texts, "truncate": True}
+        for count in counts:
+            texts = ["a " * manifest.max_tokens] * count
+            if manifest.task == "rerank":
+                yield {"query": "a", "texts": texts, "truncate": True}
+            else:
+                yield {"inputs": [[text] for text in texts] if manifest.task == "classify" else texts, "truncate": True}
 
     return events
 
@@ -90,7 +91,7 @@ def _request(path: str, body: dict) -> dict:
 
 MEASUREMENTS: dict[str, Callable[[Manifest], Iterator[dict]]] = {
     "longest": _longest_texts(1),
-    "two": _longest_texts(THREADS),
+    "two": _longest_texts(1, THREADS),
     "worst": _worst_texts,
 }
 """By name, the events that a measurement sends to the handler."""

@@ -3,6 +3,7 @@
 The variable of a field is ``EMBEDDINGS_`` and the field's name in capitals. An unset or empty variable leaves the default.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .engine.engine import Engine
 
 PREFIX = "EMBEDDINGS_"
+VCPU_MB = 1769
+"""Memory in MiB that comes with one vCPU: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
 
 Auth = Literal["iam", "api_key", "none"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -83,6 +86,13 @@ def _explain(cls: type, error: str, values: dict) -> str:
     if allowed and all(isinstance(choice, str) for choice in allowed):
         reason = f"allowed are {', '.join(allowed)}"
     return f"{PREFIX}{field.upper()}={values.get(field)!r} is not allowed: {reason}"
+
+
+def lambda_vcpus(environment: Mapping[str, str]) -> int | None:
+    """The vCPUs of which the Lambda function has a share, rounded up; None outside of Lambda. The system shows two even to the
+    smallest function, and a second thread that has to wait for its share costs time."""
+    memory_mb = lambda_memory_mb(environment)
+    return None if math.isinf(memory_mb) else math.ceil(memory_mb / VCPU_MB)
 
 
 def lambda_memory_mb(environment: Mapping[str, str]) -> float:

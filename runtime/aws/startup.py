@@ -7,7 +7,7 @@ from pathlib import Path
 from ..engine.engine import Engine
 from ..http.application import Application
 from ..http.auth import ApiKeyAuthenticator, Authenticator, SecretError
-from ..settings import Settings, lambda_memory_mb, make_service
+from ..settings import Settings, lambda_memory_mb, lambda_vcpus, make_service
 from .events import EventHandler
 from .telemetry import Telemetry, process_seconds
 
@@ -23,12 +23,13 @@ def load(
     Args:
         settings: The deployment's settings.
         function_name: Name of the Lambda function, for metrics; None outside of Lambda.
-        threads: Threads to compute with; by default one for each CPU that the process may use.
+        threads: Threads to compute with; by default one for each vCPU of the Lambda function, or each CPU that the process may use.
         on_step: Called with a step's name after each step of loading the engine.
 
     Raises:
         ArtifactError, SettingsError: the artifact cannot be served, or not with these settings.
     """
+    threads = threads or lambda_vcpus(os.environ)
     engine = Engine.load(Path(settings.model_dir), threads, lambda_memory_mb(os.environ), on_step)
     service = make_service(engine, settings)
     telemetry = Telemetry(

@@ -5,7 +5,9 @@ Each text goes through the graph alone, unpadded, so that a result cannot depend
 
 import os
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -46,12 +48,14 @@ class Engine:
         self.manifest = manifest
         memory = manifest.memory
         self.texts_at_a_time = memory.texts_at_a_time(threads, memory_mb) if memory else threads
-        """How many texts may be computed at a time, from as many Python threads: for each CPU one, if there is memory for them."""
+        """How many texts may be computed at a time, by as many callers of :attr:`of_one_thread`."""
         self.head = make_head(folder, manifest)
         on_step("manifest")
         self.tokenizer = Tokenizer(folder, manifest.tokenizer)
         on_step("tokenizer")
         self._session = Session(folder, manifest.graph, threads)
+        self._of_one_thread = self if threads == 1 else None
+        self._lock = Lock()
         on_step("session")
 
     @classmethod
@@ -74,6 +78,18 @@ class Engine:
         # Only the size: the weights are mapped and most of them never read; hashing would read all of them.
         check_file(folder, WEIGHTS_FILE, manifest, content=False)
         return cls(folder, manifest, threads, memory_mb, on_step)
+
+    @property
+    def of_one_thread(self) -> "Engine":
+        """This engine with a session of one thread, which several callers may use at a time. The session is made when it is first
+        asked for, so that a cold start does not wait for it."""
+        with self._lock:
+            if self._of_one_thread is None:
+                other = copy(self)
+                other._session = Session(self.folder, self.manifest.graph, threads=1)
+                other._of_one_thread = other
+                self._of_one_thread = other
+            return self._of_one_thread
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of ``text``, without special tokens."""

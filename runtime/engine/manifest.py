@@ -147,12 +147,14 @@ class Memory(Struct):
     worst_text_mb: int
     """Tokenizing the allowed text that needs most memory."""
     another_text_mb: int
-    """What is added by each further text of ``max_tokens`` tokens that is embedded at the same time."""
+    """What is added by a second text of ``max_tokens`` tokens that is embedded at the same time, the graph's session of one thread
+    included. A third adds less."""
 
     def texts_at_a_time(self, cpus: int, memory_mb: float) -> int:
-        """How many texts of ``max_tokens`` tokens to embed at a time with ``cpus`` CPUs in ``memory_mb`` MiB: at least 1."""
-        free = memory_mb * 100 / (100 + MARGIN_PERCENT) - max(self.longest_text_mb, self.worst_text_mb)
-        return int(min(cpus, max(1, 1 + free / self.another_text_mb)))
+        """How many texts of ``max_tokens`` tokens to embed at a time in ``memory_mb`` MiB: one for each of ``cpus`` CPUs if there is
+        room, since each has one thread; else 1, which has a thread for each CPU."""
+        needed = max(self.longest_text_mb, self.worst_text_mb) + (cpus - 1) * self.another_text_mb
+        return cpus if needed * (100 + MARGIN_PERCENT) / 100 <= memory_mb else 1
 
 
 class FileInfo(Struct):

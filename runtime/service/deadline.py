@@ -69,17 +69,19 @@ def in_time(items: Sequence[Item], deadline: float, done: str, param: str = "inp
 
 
 def map_in_time(
-    compute: Callable[[Item], Result],
+    compute: Callable[[Item, bool], Result],
     items: Sequence[Item],
     costs: Sequence[int],
     at_a_time: int,
     deadline: float,
     done: str,
 ) -> list[Result]:
-    """The results of ``compute`` for all ``items``, up to ``at_a_time`` of them computed at a time, in threads.
+    """The results of ``compute`` for all ``items``, the most costly first. Those that would outlast the others are computed alone,
+    one after the other; then the others, ``at_a_time`` of them at a time, in threads.
 
     Args:
-        costs: How much work each item is, in any unit. The largest are begun first, so that all threads end at about the same time.
+        compute: Called with an item and whether it is computed alone.
+        costs: How much work each item is, in any unit.
         deadline, done: as for :func:`in_time`.
 
     Raises:
@@ -87,17 +89,29 @@ def map_in_time(
     """
     pace = _Pace(len(items), deadline, done, "inputs")
 
-    def step(index: int) -> Result:
+    def step(index: int, alone: bool) -> Result:
         begun = pace.begin()
-        result = compute(items[index])
+        result = compute(items[index], alone)
         pace.end(begun)
         return result
 
-    if at_a_time == 1 or len(items) == 1:
-        return [step(index) for index in range(len(items))]
-    from concurrent.futures import ThreadPoolExecutor
-
     order = sorted(range(len(items)), key=lambda index: -costs[index])
-    with ThreadPoolExecutor(min(at_a_time, len(items))) as threads:
-        results = dict(zip(order, threads.map(step, order), strict=True))
+    count = _count_alone([costs[index] for index in order], at_a_time)
+    results = {index: step(index, True) for index in order[:count]}
+    if others := order[count:]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(at_a_time) as threads:
+            results |= zip(others, threads.map(lambda index: step(index, False), others), strict=True)
     return [results[index] for index in range(len(items))]
+
+
+def _count_alone(costs: Sequence[int], at_a_time: int) -> int:
+    """How many of the first items, by their falling ``costs``, are more than an equal share of the work that is left: beside the
+    others they would still be computed when nothing else is."""
+    left = sum(costs)
+    for count, cost in enumerate(costs):
+        if at_a_time > 1 and cost * at_a_time <= left:
+            return count
+        left -= cost
+    return len(costs)

@@ -21,7 +21,7 @@ from ..engine.manifest import Manifest
 from . import windows
 from .activations import ACTIVATIONS
 from .characters import fitting
-from .deadline import Result, in_time, map_in_time
+from .deadline import Item, Result, in_time, map_in_time
 from .errors import EmptyInput, InvalidInput, NotTokenizable, UnknownPromptError
 from .limits import Limits
 from .options import Direction, EmbedOptions, Encoded, EncodeOptions, LongTexts, ServiceConfig, Usage
@@ -121,7 +121,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
-        computed = iter(self._compute(lambda window: self.engine.embed(window, False), encoded, deadline))
+        computed = iter(self._compute(lambda engine, window: engine.embed(window, False), encoded, deadline))
         pooled = [windows.mean(list(islice(computed, len(each))), each) for each in encoded.windows]
         vectors = np.stack(pooled)[:, : options.dimensions]
         vectors = normalize(vectors) if options.normalize else np.ascontiguousarray(vectors)
@@ -138,7 +138,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the vectors would not be done before the deadline.
         """
         start = perf_counter()
-        vectors = self._compute(self.engine.token_vectors, encoded, deadline)
+        vectors = self._compute(lambda engine, window: engine.token_vectors(window), encoded, deadline)
         return vectors, _usage(encoded, perf_counter() - start)
 
     def scores(self, encoded: Encoded, raw_scores: bool, deadline: float = float("inf")) -> tuple[np.ndarray, Usage]:
@@ -150,10 +150,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         start = perf_counter()
         inputs = [(ids, own) for [ids], own in zip(encoded.windows, encoded.types, strict=True)]
         lengths = [len(ids) for ids, _ in inputs]
-        at_a_time = self.engine.texts_at_a_time
-        logits = map_in_time(
-            lambda each: self.engine.scores(*each), inputs, lengths, at_a_time, deadline, "texts were scored"
-        )
+        logits = self._map(lambda engine, each: engine.scores(*each), inputs, lengths, deadline, "texts were scored")
         activate = ACTIVATIONS["identity" if raw_scores else self.manifest.activation]
         return np.stack([activate(each) for each in logits]), _usage(encoded, perf_counter() - start)
 
@@ -166,7 +163,7 @@ class Service(msgspec.Struct, frozen=True, eq=False):
             OutOfTime: the weights would not be done before the deadline.
         """
         start = perf_counter()
-        results = self._compute(lambda ids: _present(self.engine.sparse(ids)), encoded, deadline)
+        results = self._compute(lambda engine, ids: _present(engine.sparse(ids)), encoded, deadline)
         return results, _usage(encoded, perf_counter() - start)
 
     def tokenize(
@@ -328,12 +325,28 @@ class Service(msgspec.Struct, frozen=True, eq=False):
         given = f"{len(text)}" if len(text) > limit else f"{len(text)}, which Unicode decomposes to more than {limit}"
         raise InvalidInput(f"`inputs` must have less than {limit} characters. Given: {given}", param="inputs")
 
-    def _compute(self, compute: Callable[[list[int]], Result], encoded: Encoded, deadline: float) -> list[Result]:
+    def _compute(
+        self, compute: Callable[["Engine", list[int]], Result], encoded: Encoded, deadline: float
+    ) -> list[Result]:
         """The results of ``compute`` for the windows of all inputs, in their order."""
         flat = [window for each in encoded.windows for window in each]
         unit = "texts" if len(flat) == len(encoded.windows) else "windows of the texts"
-        lengths, at_a_time = list(map(len, flat)), self.engine.texts_at_a_time
-        return map_in_time(compute, flat, lengths, at_a_time, deadline, f"{unit} were embedded")
+        return self._map(compute, flat, list(map(len, flat)), deadline, f"{unit} were embedded")
+
+    def _map(
+        self,
+        compute: Callable[["Engine", Item], Result],
+        items: Sequence[Item],
+        lengths: Sequence[int],
+        deadline: float,
+        done: str,
+    ) -> list[Result]:
+        """The results of ``compute`` for all ``items``: an item alone has all of the engine's threads, several have one each."""
+
+        def one(item: Item, alone: bool) -> Result:
+            return compute(self.engine if alone else self.engine.of_one_thread, item)
+
+        return map_in_time(one, items, lengths, self.engine.texts_at_a_time, deadline, done)
 
     def _tokenize(self, text: str) -> list[int]:
         try:

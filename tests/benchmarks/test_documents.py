@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from benchmarks import RESULTS, cost, publish, report, sts
+from benchmarks import MACHINES, RESULTS, cost, publish, report, sts
 from containers.tools import PROJECT
 
 
@@ -66,3 +66,23 @@ def test_only_the_default_assumptions_replace_the_committed_prices(tmp_path, mon
     assert written == (set() if assumption else {"cost.md", "cost.json"})
     for name in written:
         assert (tmp_path / name).read_text() == (RESULTS / name).read_text()
+
+
+def test_only_what_was_measured_has_an_aim():
+    """Without OpenVINO and without a container, as with --quick."""
+    results = json.loads((RESULTS / "bench.json").read_text())
+    names = {row["name"] for row in report.targets(results)}
+    results["warm"]["1"]["OpenVINO bf16"] = "cannot run here"
+    results["cold"]["container"] = None
+
+    fewer = {row["name"] for row in report.targets(results)}
+    assert names - fewer == {
+        "512 tokens, of the time of OpenVINO bf16",
+        "chunks of 512 KiB read before the first answer",
+    }
+    assert "cannot run" not in report.markdown(results)
+
+
+def test_the_page_s_machine_is_in_the_table_of_machines():
+    results = json.loads((RESULTS / "bench.json").read_text())
+    assert report.machine_summary(results) in [json.loads(path.read_text()) for path in MACHINES.iterdir()]

@@ -155,6 +155,10 @@ class EmulatedAws:
         """End all execution environments, as AWS may at any time: every function's next invocation starts cold."""
         _remove_containers(self._instance)
 
+    def environments(self) -> set[str]:
+        """The ids of all execution environments."""
+        return set(_containers(self._instance))
+
     def die_at(self, *moments: tuple[str, str]) -> None:
         """Let all execution environments die at these moments, each once: ``("before" or "after", "bucket/key")`` for a write to an
         object whose bucket and key contain this. Before is without the write."""
@@ -183,11 +187,15 @@ def _remove_leftovers() -> None:
 
 
 def _remove_containers(instance: str) -> None:
+    if ids := _containers(instance):
+        podman.run("rm", "--force", "--time=0", *ids)
+
+
+def _containers(instance: str) -> list[str]:
+    """The ids of the containers that an emulated account has started."""
     template = '{{.ID}} {{index .Labels "ministack.instance"}}'
     lines = [line.split() for line in podman.run("ps", "--all", "--format", template).splitlines()]
-    names = [words[0] for words in lines if len(words) == 2 and words[1].startswith(f"{instance}:")]
-    if names:
-        podman.run("rm", "--force", "--time=0", *names)
+    return [words[0] for words in lines if len(words) == 2 and words[1].startswith(f"{instance}:")]
 
 
 def _untag_images(account: str) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import string
 import threading
+import time
 
 from ministack import app
 from ministack.core import container_reaper, iam_actions
@@ -144,6 +145,39 @@ provisioners._RESOURCE_HANDLERS["AWS::WAFv2::WebACLAssociation"] = {
 }
 
 starting = threading.local()
+
+
+@replaces(lambda_svc, "_warm_pool_key")
+def environments_of(original, name, config):
+    """On AWS an execution environment belongs to a version; ministack gives it to any version with the same image."""
+    return f"{original(name, config)}:{config.get('Version')}"
+
+
+@replaces(lambda_svc, "_pool_kill_function")
+def end_environments(original, account, name):
+    """AWS ends the environments of $LATEST when its configuration changes; ministack ends those of all versions."""
+    if name not in lambda_svc._functions:
+        return original(account, name)
+    with lambda_svc._warm_pool_lock:
+        pool = lambda_svc._warm_pool
+        keys = [key for key in pool if key.split(":")[::2][:2] == [account, name] and key.endswith(":$LATEST")]
+        entries = [entry for key in keys for entry in pool.pop(key)]
+    for entry in entries:
+        lambda_svc._kill_pool_entry(entry)
+    return None
+
+
+@replaces(lambda_svc, "_invoke_rie")
+def invoke(original, container, event, timeout, request_id):
+    """AWS returns the end of the log with Lambda's report in it; ministack may read the log before the report is there."""
+    start = time.time()
+    result = original(container, event, timeout, request_id)
+    while f"REPORT RequestId: {request_id}" not in result["log"] and time.time() < start + timeout:
+        if result.get("error"):
+            break
+        time.sleep(0.01)
+        result["log"] = container.logs(since=start).decode(errors="replace")
+    return result
 
 
 @replaces(lambda_svc, "_spawn_lambda_container_impl")

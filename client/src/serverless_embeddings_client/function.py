@@ -62,7 +62,7 @@ class FunctionTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: AWS cannot be reached, or refuses the call.
         """
-        payload = json.dumps(_event(request, await request.aread()))
+        payload = json.dumps(to_event(request, await request.aread()))
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._invoke, payload)
 
     def _invoke(self, payload: str) -> httpx.Response:
@@ -77,15 +77,15 @@ class FunctionTransport(httpx.AsyncBaseTransport):
             raise httpx.UnsupportedProtocol(str(error)) from error
         if "FunctionError" in answer:
             # Lambda's own answer to a function that crashed or took too long, as through a Function URL.
-            return httpx.Response(502, json={"error": f"the function failed: {_message(result)}"})
-        return _response(json.loads(result))
+            return httpx.Response(502, json={"error": f"the function failed: {failure(result)}"})
+        return to_response(json.loads(result))
 
     async def aclose(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._lambda.close()
 
 
-def _event(request: httpx.Request, body: bytes) -> dict[str, Any]:
+def to_event(request: httpx.Request, body: bytes) -> dict[str, Any]:
     """``request`` in payload format 2.0."""
     path = request.url.path
     return {
@@ -98,7 +98,8 @@ def _event(request: httpx.Request, body: bytes) -> dict[str, Any]:
     }
 
 
-def _response(result: dict[str, Any]) -> httpx.Response:
+def to_response(result: dict[str, Any]) -> httpx.Response:
+    """The function's result as an answer."""
     body = result["body"]
     content = base64.b64decode(body) if result["isBase64Encoded"] else body.encode()
     return httpx.Response(result["statusCode"], headers=result["headers"], content=content)
@@ -112,7 +113,8 @@ def _response_of(error: ClientError) -> httpx.Response:
     return httpx.Response(429 if code in THROTTLED else status, headers=kept, json={"error": str(error)})
 
 
-def _message(result: bytes) -> str:
+def failure(result: bytes) -> str:
+    """Why the function failed, in Lambda's words."""
     try:
         return json.loads(result)["errorMessage"]
     except (ValueError, KeyError, TypeError):

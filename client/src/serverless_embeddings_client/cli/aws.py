@@ -12,8 +12,9 @@ NOT_ALLOWED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
 @cache
-def client(service: str, region: str | None = None):
-    """A client of ``service``; by default in the region of the environment or the profile.
+def client(service: str, region: str | None = None, attempts: int = 8, connections: int = 10):
+    """A client of ``service``; by default in the region of the environment or the profile. It tries a call ``attempts`` times at
+    most, and has so many ``connections`` for calls at a time.
 
     Raises:
         CommandError: no region is set, or the profile does not exist.
@@ -23,10 +24,28 @@ def client(service: str, region: str | None = None):
 
     from ..sigv4 import configured_region
 
-    config = Config(retries={"mode": "standard", "total_max_attempts": 8}, read_timeout=LONGEST_CALL)
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        read_timeout=LONGEST_CALL,
+        max_pool_connections=connections,
+    )
     with explained(f"use {service}"):
         session = botocore.session.get_session()
         return session.create_client(service, region or configured_region(session), config=config)
+
+
+def executions(function: str, region: str | None = None) -> tuple[int, int]:
+    """How many executions at a time ``function`` may have, and how many the whole account.
+
+    Raises:
+        CommandError: AWS refuses to tell.
+    """
+    with explained("ask how many functions may run at a time"):
+        functions = client("lambda", region)
+        reserved = functions.get_function_concurrency(FunctionName=function).get("ReservedConcurrentExecutions")
+        limits = functions.get_account_settings()["AccountLimit"]
+    most = limits["UnreservedConcurrentExecutions"] if reserved is None else reserved
+    return most, limits["ConcurrentExecutions"]
 
 
 @contextmanager

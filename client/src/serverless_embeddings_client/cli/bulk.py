@@ -11,6 +11,7 @@ import typer
 
 from .. import batches
 from . import jobs, local_jobs, reports
+from .asking import ask
 from .errors import CommandError, ExitCode
 from .places import S3, Place
 from .watching import Display
@@ -155,7 +156,7 @@ def run(
     found = jobs.find_deployment(deployment)
     forecast = _estimate(found, job)
     if not yes and forecast["splits"]:
-        _ask()
+        ask()
     execution = found.start(job)
     _say(f"started {execution}")
     if detach:
@@ -267,13 +268,6 @@ def _estimate(deployment: jobs.Deployment, job: dict) -> dict:
     if forecast["splits"] and room.at_once == 0:
         raise CommandError("the account lets no function of a job run: its concurrency is used up or set to 0")
     return forecast
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise CommandError("nothing was started, since nobody can answer here: add --yes")
-    if not typer.confirm("Start it?", err=True):
-        raise CommandError("nothing was started")
 
 
 def _how_to_look(output: str) -> str:

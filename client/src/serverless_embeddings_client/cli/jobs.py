@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .aws import client, explained
+from .aws import client, executions, explained
 from .errors import CommandError, ExitCode
 from .places import Place, reason
 
@@ -54,13 +54,8 @@ class Deployment:
 
     def room(self, wanted: int) -> Room:
         """How many of ``wanted`` functions the account lets run at a time."""
-        name = self.embed.split(":")[6]
-        with explained("ask how many functions may run at a time"):
-            functions = client("lambda", _region(self.embed))
-            reserved = functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
-            limits = functions.get_account_settings()["AccountLimit"]
-        most = limits["UnreservedConcurrentExecutions"] if reserved is None else reserved
-        return Room(min(wanted, most), limits["ConcurrentExecutions"])
+        most, account = executions(self.embed.split(":")[6], _region(self.embed))
+        return Room(min(wanted, most), account)
 
     def start(self, job: dict) -> str:
         """Start an execution. Returns its ARN."""

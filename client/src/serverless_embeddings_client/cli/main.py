@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from . import bulk, embed
+from . import bulk, embed, measure
 from .errors import CommandError, ExitCode
 
 EXIT_CODES = "Exit codes: " + "; ".join(f"{code.value} {code.text}" for code in ExitCode) + "."
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog=EXIT_CODES)(embed.embed)
+app.command(epilog=EXIT_CODES)(measure.measure)
 app.add_typer(bulk.app, name="bulk", epilog=EXIT_CODES)
 
 

@@ -1,0 +1,1 @@
+"""What `embeddings measure` does: a version for the time of the measurement, requests to it, and what the figures say."""

@@ -1,0 +1,167 @@
+"""Requests to one version of a function, one after the other or several at a time, and what is known of each answer."""
+
+import json
+import time
+from base64 import b64decode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from botocore.exceptions import ClientError
+
+from ...client import ADVICE
+from ...function import THROTTLED, failure, to_event, to_response
+from ..aws import client, explained
+from ..errors import CommandError, ExitCode
+from .lines import Report, read_line, read_report
+
+REFUSED_SECONDS = 0.1
+"""How long a caller waits that was refused."""
+
+
+class Refused(CommandError):
+    """Lambda had no free environment for a request."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of an answer."""
+
+    tokens: int
+    """As the endpoint counts them."""
+    end_to_end_ms: float
+    """From here to the function and back."""
+    report: Report | None
+    """None if the log's end had none."""
+    line: dict[str, Any]
+    """The function's own line, empty if the log's end had none."""
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether it is the first of its environment."""
+        return bool(self.line.get("cold_start", self.report and self.report.init_ms))
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What ``concurrency`` callers got, each of whom sends the next request when it has an answer."""
+
+    concurrency: int
+    requests: int
+    """That were answered."""
+    refused: int
+    """For want of a free environment."""
+    seconds: float
+    texts: int
+    tokens: int
+
+
+class Caller:
+    """Sends requests to ``version`` of a function, as its URL would.
+
+    Args:
+        connections: Most requests at a time.
+        api_key: The key of a deployment with ``auth=api_key``.
+    """
+
+    def __init__(self, function: str, version: str, region: str | None, connections: int, api_key: str | None) -> None:
+        self._target = {"FunctionName": function, "Qualifier": version}
+        # A call that is tried again would count as one that took long.
+        self._lambda = client("lambda", region, attempts=1, connections=connections)
+        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+
+    def info(self) -> dict[str, Any]:
+        """What the endpoint says of itself.
+
+        Raises:
+            CommandError: it does not answer, or serves no embedding model.
+        """
+        found = self._send("GET", "info")[0].json()
+        if found.get("dimensions") is None:
+            raise CommandError(f"{self._target['FunctionName']} does not serve an embedding model")
+        return found
+
+    def embed(self, texts: list[str]) -> Answer:
+        """Have ``texts`` embedded.
+
+        Raises:
+            CommandError: the function failed, or refused the request.
+            Refused: no environment was free.
+        """
+        body = {"input": texts, "encoding_format": "base64", "long_texts": "truncate"}
+        response, log, seconds = self._send("POST", "v1/embeddings", body)
+        request_id = response.headers["x-request-id"]
+        return Answer(
+            tokens=int(response.headers["x-compute-tokens"]),
+            end_to_end_ms=seconds * 1000,
+            report=read_report(log, request_id),
+            line=read_line(log, request_id),
+        )
+
+    def at_once(self, texts: list[str], count: int) -> list[Answer]:
+        """The answers to ``count`` requests at a time."""
+        with ThreadPoolExecutor(count) as pool:
+            return _all(pool, lambda: self.embed(texts), count)
+
+    def throughput(self, texts: list[str], concurrency: int, seconds: float) -> Throughput:
+        """What ``concurrency`` callers get who send requests for ``seconds``. Environments are started before."""
+
+        def warm_up() -> None:
+            with suppress(Refused):
+                self.embed(texts)
+
+        def call_until(deadline: float) -> tuple[list[int], int]:
+            tokens, refused = [], 0
+            while time.perf_counter() < deadline:
+                try:
+                    tokens.append(self.embed(texts).tokens)
+                except Refused:
+                    refused += 1
+                    time.sleep(REFUSED_SECONDS)
+            return tokens, refused
+
+        with ThreadPoolExecutor(concurrency) as pool:
+            _all(pool, warm_up, concurrency)
+            start = time.perf_counter()
+            found = _all(pool, lambda: call_until(start + seconds), concurrency)
+            took = time.perf_counter() - start
+        requests = sum(len(tokens) for tokens, _ in found)
+        return Throughput(
+            concurrency=concurrency,
+            requests=requests,
+            refused=sum(refused for _, refused in found),
+            seconds=took,
+            texts=requests * len(texts),
+            tokens=sum(sum(tokens) for tokens, _ in found),
+        )
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[httpx.Response, str, float]:
+        """The answer to a request, the end of its log, and the seconds that it took."""
+        request = httpx.Request(method, f"https://function/{path}", json=body, headers=self._headers)
+        payload = json.dumps(to_event(request, request.read()))
+        start = time.perf_counter()
+        with explained(f"invoke {':'.join(self._target.values())}"):
+            try:
+                answer = self._lambda.invoke(**self._target, Payload=payload, LogType="Tail")
+                result = answer["Payload"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in THROTTLED:
+                    raise Refused("Lambda had no free environment", ExitCode.FAILED) from None
+                raise
+        took = time.perf_counter() - start
+        if "FunctionError" in answer:
+            raise CommandError(f"the function failed: {failure(result)}", ExitCode.FAILED)
+        response = to_response(json.loads(result))
+        if response.status_code != 200:
+            advice = f"; {ADVICE[response.status_code]}" if response.status_code in ADVICE else ""
+            raise CommandError(
+                f"the function answers with status {response.status_code}: {response.text[:300]}{advice}"
+            )
+        return response, b64decode(answer.get("LogResult", "")).decode(errors="replace"), took
+
+
+def _all(pool: ThreadPoolExecutor, function: Callable[[], Any], count: int) -> list[Any]:
+    return [each.result() for each in [pool.submit(function) for _ in range(count)]]

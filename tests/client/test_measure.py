@@ -1,0 +1,159 @@
+"""`embeddings measure` without AWS: what it reads from a log, what it computes, and what it refuses before anything is called."""
+
+import json
+import subprocess
+import sys
+from statistics import mean
+
+import pytest
+
+from benchmarks import cost
+from benchmarks import loads as bench_loads
+from containers.tools import PROJECT
+from infra.watch import prices
+from serverless_embeddings_client.cli.measuring import lines, loads, results
+from serverless_embeddings_client.cli.measuring.runs import Answer, Throughput
+from tests.client.test_bulk import environment
+
+# https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html
+TEXT = """\
+START RequestId: c793869b-ee49-115b-a5b6-4fd21e8dedac Version: $LATEST
+2019-06-07T19:11:20.562Z	c793869b-ee49-115b-a5b6-4fd21e8dedac	INFO	ENVIRONMENT VARIABLES
+END RequestId: c793869b-ee49-115b-a5b6-4fd21e8dedac
+REPORT RequestId: c793869b-ee49-115b-a5b6-4fd21e8dedac	Duration: 128.83 ms	Billed Duration: 200 ms	Memory Size: 128 MB	Max Memory Used: 74 MB	Init Duration: 166.62 ms	XRAY TraceId: 1-5d9d007f-0a8c7fd02xmpl480aed55ef0	SegmentId: 3d752xmpl1bbe37e	Sampled: true
+"""
+# https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html#platform-report
+JSON = json.dumps(
+    {
+        "time": "2022-10-12T00:01:15.000Z",
+        "type": "platform.report",
+        "record": {
+            "metrics": {
+                "billedDurationMs": 694,
+                "durationMs": 693.92,
+                "initDurationMs": 397.68,
+                "maxMemoryUsedMB": 84,
+                "memorySizeMB": 128,
+            },
+            "requestId": "6d68ca91-49c9-448d-89b8-7ca3e6dc66aa",
+        },
+    }
+)
+
+
+def test_lambda_s_report_is_read_in_both_formats():
+    text = lines.read_report(TEXT, "c793869b-ee49-115b-a5b6-4fd21e8dedac")
+    assert text == lines.Report(duration_ms=128.83, billed_ms=200, peak_mb=74, init_ms=166.62)
+    found = lines.read_report(JSON, "6d68ca91-49c9-448d-89b8-7ca3e6dc66aa")
+    assert found == lines.Report(duration_ms=693.92, billed_ms=694, peak_mb=84, init_ms=397.68)
+
+
+@pytest.mark.parametrize(
+    "log", [TEXT, JSON, TEXT[-100:], "", "REPORT RequestId: 1\tDuration: 1 ms", '{"request_id": "1"}']
+)
+def test_a_report_that_is_cut_off_or_of_another_request_is_none(log):
+    assert lines.read_report(log, "1") is None
+    assert lines.read_line(log, "1") == {}
+
+
+def answer(ms: float, billed: float | None, cold: bool = False, tokens: int = 100) -> Answer:
+    report = lines.Report(ms, billed, 193, 300.0 if cold else None) if billed else None
+    line = {"cold_start": cold, "Latency": ms - 1, "MemoryUsed": 190.5} | ({"InitDuration": 290.0} if cold else {})
+    return Answer(tokens, ms + 20, report, line)
+
+
+def test_percentiles_are_values_that_were_measured():
+    assert results.percentiles(range(1, 101)) == {"p50": 50, "p95": 95, "p99": 99}
+    assert results.percentiles([3.0, None, 1.0]) == {"p50": 1, "p95": 3, "p99": 3}
+    assert results.percentiles([None]) is None
+
+
+def test_what_was_not_reported_is_null_and_what_was_not_cold_is_left_out():
+    found = results.cold_result([answer(10, None, cold=True), answer(5, None)])
+    assert (found["count"], found["init_ms"], found["first_request_ms"]) == (1, None, None)
+    assert found["end_to_end_ms"]["p50"] == 30 and found["runtime_init_ms"]["p50"] == 290
+    warm = results.warm_result("128", 1, [answer(10, None)], 1769, "x86_64")
+    assert (warm["billed_ms"], warm["usd_per_million_tokens"]) == (None, None)
+    assert results.peaks([answer(10, None)]) == {"peak_memory_mb": None, "runtime_peak_memory_mb": 190.5}
+
+
+def test_dollars_are_those_of_the_project_s_cost_model():
+    for architecture, price in prices.COMPUTE.items():
+        assert results.USD_PER_GB_SECOND[architecture] == price.on_demand
+    assert results.USD_PER_REQUEST == prices.USD_PER_REQUEST
+    assert (results.FREE_GB_SECONDS, results.FREE_REQUESTS) == (cost.FREE_GB_SECONDS, cost.FREE_REQUESTS)
+    billed = [78, 78, 80]
+    found = results.warm_result("512", 1, [answer(each - 0.5, each, tokens=512) for each in billed], 1769, "arm64")
+    times = cost.Times(one_thread=mean(billed) / 1000, two_threads=1, init=0, tokens=512)
+    priced = cost.row(times, "arm64", 1769, cold_share=0)
+    assert found["usd_per_million_tokens"] == pytest.approx(priced.usd_per_million_tokens, rel=0.01)
+
+
+def test_texts_have_the_tokens_that_their_names_say(engine):
+    info = {"max_input_length": 512, "max_batch_tokens": 16384, "max_client_batch_size": 32}
+
+    def count(text: str) -> int:
+        return len(engine.tokenizer.reference.encode(text).ids)
+
+    made = loads.make_loads(info, count)
+    assert {name: [count(text) for text in texts] for name, texts in made.items() if name != "batch"} == {
+        "16": [16],
+        "128": [128],
+        "512": [512],
+    }
+    assert [count(text) for text in made["batch"]] == list(bench_loads._shuffled(bench_loads.BATCH_LENGTHS))
+    less = loads.make_loads(
+        info | {"max_input_length": 128, "max_batch_tokens": 100, "max_client_batch_size": 3}, count
+    )
+    assert list(less) == ["16", "128", "batch"] and [count(text) for text in less["batch"]] == [8, 64]
+
+
+def test_the_report_has_a_row_for_each_size_and_dashes_for_what_is_unknown():
+    cold, warm = [answer(10, 310, cold=True)], [answer(8, 9), answer(9, 10)]
+    size = {
+        "memory_mb": 1769,
+        "cold": results.cold_result(cold),
+        "warm": [results.warm_result("512", 1, warm, 1769, "x86_64")],
+        "throughput": [results.throughput_result(Throughput(2, 10, 1, 5.0, 320, 42240))],
+        **results.peaks(warm),
+    }
+    about = {
+        "function": "arn",
+        "region": "eu-central-1",
+        "architecture": "x86_64",
+        "model": "model",
+        "date": "2026-11-26",
+    }
+    measured = about | {"emulated": True, "notes": ["A note."], "sizes": [size]}
+    text = "\n".join(results.report(measured))
+    assert "Of an emulator, not of AWS" in text and "A note." in text
+    # Billed are 9 ms, and 301 ms more for one in ten: 39.1 ms at 1.73 GB, and the fee, for 100 tokens.
+    assert "| 1,769 MB | 30.0 | 28.0 | 0.0133 | 100 |" in text
+    assert "| 1,769 MB | 2 | 10 | 1 | 5.0 | 64.0 | 8,448 |" in text
+    unknown = size | {"cold": results.cold_result([]), "peak_memory_mb": None}
+    text = "\n".join(results.report(measured | {"emulated": False, "sizes": [unknown]}))
+    assert "emulator" not in text and "| 1,769 MB | 0 | – |" in text and "| 1,769 MB | – | 190 |" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--memory", "1 GB"], "--memory takes whole numbers from 1 with commas between them"),
+        (["--concurrency", "0,1"], "--concurrency takes whole numbers"),
+        (["-o", "measured.txt"], "has to end with .json"),
+        (["-o", "none/measured.json"], "there is no folder none"),
+        (["-o", "docs/measured.json"], "docs/measured.json exists"),
+        ([], "export AWS_REGION="),
+    ],
+)
+def test_what_is_wrong_is_said_before_aws_is_called(arguments, message):
+    command = [sys.executable, "-m", "serverless_embeddings_client.cli", "measure", "--function", "name", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and message in done.stderr
+
+
+def test_the_example_in_the_docs_is_the_report_of_its_figures():
+    measured = json.loads((PROJECT / "docs" / "measured.json").read_text())
+    assert measured["emulated"]
+    assert "\n".join(results.report(measured)) in (PROJECT / "docs" / "measuring.md").read_text()
