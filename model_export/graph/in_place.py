@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from ..progress import track
 from .algebra import balance
-from .model import Model, replace_nodes
+from .model import Model, names_read, replace_nodes
 from .quantize import CONTRIB, Quantized, TokenQuantizer, look_up, multiply, product_error
 from .sessions import open_session, run_texts
 from .writer import Writer
@@ -65,7 +65,7 @@ def quantize_in_place(model: Model, texts: Sequence[Sequence[int]], scratch: Pat
             writer.nodes.append(node)
             continue
         writer.nodes[-1].output[0] = node.output[0]
-    used = {name for node in writer.nodes for name in node.input}
+    used = names_read(writer.nodes)
     model.weights = {name: value for name, value in weights.items() if name in used} | writer.constants
     replace_nodes(graph, writer.nodes)
     if not any(opset.domain == CONTRIB for opset in model.proto.opset_import):

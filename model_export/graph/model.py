@@ -1,6 +1,6 @@
 """Graphs with their weights apart, so that these stay on disk, or are shared, instead of being copied into protobuf messages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,17 @@ def _tensors_of_nodes(graph: onnx.GraphProto) -> Iterator[TensorProto]:
             for inner in (attribute.g, *attribute.graphs):
                 yield from inner.initializer
                 yield from _tensors_of_nodes(inner)
+
+
+def names_read(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The names of all values that ``nodes`` read, those in their inner graphs included."""
+    names = set()
+    for node in nodes:
+        names.update(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                names |= names_read(inner.node) | {output.name for output in inner.output}
+    return names
 
 
 def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:

@@ -7,7 +7,7 @@ import onnxruntime
 from onnx import helper, numpy_helper, version_converter
 
 from ..errors import UnsupportedModelError
-from .model import Model
+from .model import Model, names_read
 
 OPSET = 18
 """The least version of ONNX's operators that the quantization in place writes."""
@@ -54,7 +54,7 @@ def optimize(model: Model, scratch: Path) -> None:
     del model.proto.opset_import[:], model.graph.node[:], model.graph.value_info[:]
     model.proto.opset_import.extend(optimized.opset_import)
     model.graph.node.extend(optimized.graph.node)
-    used = {name for node in optimized.graph.node for name in node.input}
+    used = names_read(optimized.graph.node)
     model.weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in optimized.graph.initializer}
     model.weights |= {name: value for name, value in weights.items() if name in used}
 

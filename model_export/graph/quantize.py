@@ -164,7 +164,8 @@ class TokenQuantizer:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._tokens = writer.node("Shape", "input_ids", start=1, end=2)
+        self.count = writer.node("Shape", "input_ids", start=1, end=2)
+        """How many tokens there are: int64 [1]."""
         self._zero_points: dict[int, str] = {}
 
     def quantize(self, value: str, below: float | None = None) -> Quantized:
@@ -196,5 +197,5 @@ class TokenQuantizer:
         """The zero point once for each token, as QuantizeLinear wants it: uint8 [tokens]."""
         if value not in self._zero_points:
             tensor = helper.make_tensor("value", TensorProto.UINT8, [1], [value])
-            self._zero_points[value] = self._writer.node("ConstantOfShape", self._tokens, value=tensor)
+            self._zero_points[value] = self._writer.node("ConstantOfShape", self.count, value=tensor)
         return self._zero_points[value]

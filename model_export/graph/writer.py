@@ -1,8 +1,10 @@
 """Writing ONNX: collects a graph's nodes and constants."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 
 
 class Writer:
@@ -26,6 +28,22 @@ class Writer:
         outputs = [name] if count == 1 else [f"{name}_{index}" for index in range(count)]
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
         return outputs
+
+    def inner_graph(self, write: Callable[..., Sequence[str]], inputs: int = 0) -> onnx.GraphProto:
+        """A graph for an attribute of a node, such as a branch of ``If``.
+
+        Args:
+            write: adds its nodes, given the names of its inputs, and returns its outputs, float32. It may use all values that were written before.
+            inputs: how many inputs it has, float32.
+        """
+        outside, self.nodes = self.nodes, []
+        name = f"{self._prefix}inner_{self._count}"
+        self._count += 1
+        names = [f"{name}_{index}" for index in range(inputs)]
+        values = [helper.make_tensor_value_info(value, TensorProto.FLOAT, None) for value in [*names, *write(*names)]]
+        graph = helper.make_graph(self.nodes, name, values[:inputs], values[inputs:])
+        self.nodes = outside
+        return graph
 
     def constant(self, name: str, value: np.ndarray) -> str:
         """Add a constant unless there is one of that name; returns its name in the graph."""

@@ -9,6 +9,15 @@ from ..graph.quantize import CONTRIB, Quantized, TokenQuantizer, quantize_text
 from ..graph.writer import Writer
 from .fast import TextArithmetic
 
+SHORT = 320
+"""Up to so many tokens, attention computes all heads at once, which takes fewer calls. The scores of a longer text, 12 MB for 12 heads
+and 512 tokens, fit into no cache near the core; those of one head do."""
+
+EXTREME = 60
+"""A long text's exponentials are added without subtracting the largest score of each token first, which takes two more passes over the
+scores. Where the logarithm of a sum is of this magnitude or more, attention is computed anew, with the subtraction: exponentials
+overflow at 88, and 512 times e**60 is far from that, as is what the smallest term that counts has from underflow."""
+
 
 class TokenArithmetic(TextArithmetic):
     """As ``fast``, but the inputs of linear layers have a scale for each token, except for the result of an attention."""
@@ -16,6 +25,7 @@ class TokenArithmetic(TextArithmetic):
     def __init__(self, writer: Writer) -> None:
         super().__init__(writer)
         self._tokens = TokenQuantizer(writer)
+        self._is_long = writer.node("Greater", self._tokens.count, writer.constant("short", np.array([SHORT])))
 
     def to_source(self, value: str, below: float | None = None) -> Quantized:
         return self._tokens.quantize(value, below)
@@ -24,22 +34,58 @@ class TokenArithmetic(TextArithmetic):
         return quantize_text(self.writer, value)
 
     def attend(self, query: str, key: str, value: str, heads: int, width: int) -> str:
-        """Attention that gives the same bits on every x86 CPU with AVX2.
+        """Attention that gives the same bits on every x86 CPU with AVX2, and takes the heads of a long text one after the other."""
+        writer, node = self.writer, self.writer.node
+        size = width // heads
+        split = writer.constant("heads", np.array([-1, heads, size]))
+        parts = [node("Reshape", part, split) for part in (query, key, value)]
+
+        def all_at_once() -> list[str]:
+            context, _ = self._attend(*parts, size, heads_inside=True, subtract_largest=True)
+            return [node("Transpose", context, perm=[1, 0, 2])]
+
+        def head_by_head() -> list[str]:
+            heads_first = [node("Transpose", part, perm=[1, 0, 2]) for part in parts]
+            one = writer.inner_graph(lambda *head: self._attend(*head, size), inputs=3)
+            context, totals = writer.node_outputs(
+                "Scan", 2, *heads_first, num_scan_inputs=3, scan_output_axes=[1, 0], body=one
+            )
+            largest = node("ReduceMax", node("Abs", node("Log", totals)), keepdims=0)
+            is_extreme = node("Greater", largest, writer.constant("extreme", np.array(EXTREME, np.float32)))
+            as_it_is = writer.inner_graph(lambda: [node("Identity", context)])
+            return [node("If", is_extreme, then_branch=writer.inner_graph(all_at_once), else_branch=as_it_is)]
+
+        branches = {"then_branch": writer.inner_graph(head_by_head), "else_branch": writer.inner_graph(all_at_once)}
+        context = node("If", self._is_long, **branches)
+        return node("Reshape", context, writer.constant("joined", np.array([1, -1, width])))
+
+    def _attend(
+        self,
+        query: str,
+        key: str,
+        value: str,
+        size: int,
+        heads_inside: bool = False,
+        subtract_largest: bool = False,
+    ) -> tuple[str, str]:
+        """Attention written out: the result and the sums of the exponentials [..., tokens, 1].
 
         Of all operators here, onnxruntime's softmax alone has an fp32 sum whose order depends on the CPU's vector width. A
         last bit changes a rounding to int8 now and then, and such changes multiply from layer to layer.
+
+        Args:
+            query: one head [tokens, size], as ``key``, ``value`` and the result; with ``heads_inside`` [tokens, heads, size], and the
+                result is [heads, tokens, size].
+            subtract_largest: from the scores of each token the largest, so that no exponential overflows.
         """
-        node, constant = self.writer.node, self.writer.constant
-        size = width // heads
-        split, last_axis = constant("heads", np.array([-1, heads, size])), constant("last", np.array([2]))
-        query, key, value = (node("Reshape", part, split) for part in (query, key, value))
-        heads_first = {"domain": CONTRIB, "transBatchB": 1}
-        scores = node("FusedMatMul", query, key, transBatchA=1, transB=1, alpha=size**-0.5, **heads_first)
-        weights = node("Exp", node("Sub", scores, node("ReduceMax", scores, last_axis, keepdims=1)))
-        total = node("ReduceSum", weights, last_axis, keepdims=1)
-        context = node("Div", node("FusedMatMul", weights, value, **heads_first), total)
-        joined = constant("joined", np.array([1, -1, width]))
-        return node("Reshape", node("Transpose", context, perm=[1, 0, 2]), joined)
+        node, last_axis = self.writer.node, self.writer.constant("last", np.array([-1]))
+        turned = {"domain": CONTRIB, "transBatchB": int(heads_inside)}
+        scores = node("FusedMatMul", query, key, transBatchA=int(heads_inside), transB=1, alpha=size**-0.5, **turned)
+        if subtract_largest:
+            scores = node("Sub", scores, node("ReduceMax", scores, last_axis, keepdims=1))
+        weights = node("Exp", scores)
+        totals = node("ReduceSum", weights, last_axis, keepdims=1)
+        return node("Div", node("FusedMatMul", weights, value, **turned), totals), totals
 
 
 def _prepare(encoder: Encoder, activations: Activations) -> Encoder:
