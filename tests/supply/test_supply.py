@@ -173,9 +173,9 @@ def test_a_bill_of_materials_fits_the_official_schema(artifact):
 
 def test_the_packages_of_bulk_jobs_are_listed_as_well():
     dockerfile = base_image.DOCKERFILE.read_text()
-    paths = [f"PYTHONPATH={path}" for path in re.findall(r"PYTHONPATH=(/var\S+)", dockerfile)]
-    found = [sbom.package_folders(["PATH=/bin", path]) for path in paths if "python -c" not in path]
-    assert found[0] == ["/opt/python"] and found[-1] == ["/opt/python", "/opt/bulk"]
+    paths = [f"PYTHONPATH={path}" for path in re.findall(r"^ENV PYTHONPATH=(\S+)", dockerfile, re.MULTILINE)]
+    found = [sbom.package_folders(["PATH=/bin", path]) for path in paths]
+    assert found == [["/opt/python"], ["/opt/python", "/opt/bulk"]]
 
 
 def test_the_workflow_fits_githubs_schema_and_pins_actions_by_commit():
