@@ -106,13 +106,16 @@ serve: .venv/installed ## Serve MODEL on PORT (default: 9000)
 lint: .venv/installed-tests ## Check style and formatting
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && echo "· style is clean"
 
+# A process for each CPU, at most four of them: each takes up to 4 GB. The tests of a file stay together, since they share what they made.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
+
 .PHONY: test
 test: lint ## Run the quick tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(PARALLEL)
 
 .PHONY: test-slow
 test-slow: .venv/installed-tests ## Run the slow tests that need no container
-	@$(BIN)/pytest -m slow
+	@$(BIN)/pytest -m slow $(PARALLEL)
 
 .PHONY: test-container
 test-container: .venv/installed-tests ## Run the image in a container, as Lambda would

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import gettempdir
+from threading import current_thread, main_thread
 from time import perf_counter
 
 import msgspec
@@ -140,11 +141,18 @@ class _Worker:
 def _no_ctrl_c() -> Iterator[None]:
     """Hold Ctrl-C back, also in processes that are started meanwhile: it reaches all of a terminal's, and the parent ends the others."""
     resource_tracker.ensure_running()  # else the first start does it, and lets Ctrl-C through again
+    pressed: list[int] = []
+    in_main = current_thread() is main_thread()  # Python raises it there, and other threads' masks let it through
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number)) if in_main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
 
 
 class _Workers:

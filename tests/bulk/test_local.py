@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -154,7 +155,7 @@ def test_a_split_that_kills_its_workers_fails_and_the_others_are_done(tmp_path, 
     write_jsonl(tmp_path / "in" / "poison.jsonl", [{"id": "x", "text": "a text that kills"}] * 60)
     process = start(tmp_path, artifact, "poison:a text that kills")
     _, errors = process.communicate(timeout=60)
-    assert "1 of " in errors
+    assert re.search(r"\d of \d+ splits failed; the first: ", errors)  # a slow machine has more and smaller splits
     assert "poison.jsonl: 3 workers died, the last with status -9; is there enough memory?" in errors
     assert len(read_rows(tmp_path / "out")) == len(texts)
 

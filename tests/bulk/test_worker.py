@@ -75,10 +75,11 @@ def test_a_part_is_what_all_readers_take(part):
 def test_duckdb_and_polars_read_the_same_rows(part):
     expected = pq.read_table(part).to_pylist()
     names = "id, tags, n, tokens, vector"
-    assert duckdb.sql(f"select {names} from '{part}'").fetchall() == [tuple(row.values()) for row in expected]
+    database = duckdb.connect()
+    assert database.sql(f"select {names} from '{part}'").fetchall() == [tuple(row.values()) for row in expected]
     assert polars.read_parquet(part).to_dicts() == expected
     nearest = f"select id from '{part}' order by list_cosine_similarity(vector, (select vector from '{part}' where n = '7')) desc"
-    assert duckdb.sql(f"{nearest} limit 1").fetchall() == [(expected[7]["id"],)]
+    assert database.sql(f"{nearest} limit 1").fetchall() == [(expected[7]["id"],)]
 
 
 def test_a_part_says_what_made_it(part, service):

@@ -84,8 +84,8 @@ def test_dollars_are_those_of_the_project_s_cost_model():
     assert (results.FREE_GB_SECONDS, results.FREE_REQUESTS) == (cost.FREE_GB_SECONDS, cost.FREE_REQUESTS)
     billed = [78, 78, 80]
     found = results.warm_result("512", 1, [answer(each - 0.5, each, tokens=512) for each in billed], 1769, "arm64")
-    times = cost.Times(one_thread=mean(billed) / 1000, two_threads=1, init=0, tokens=512)
-    priced = cost.row(times, "arm64", 1769, cold_share=0)
+    request = cost.Request(memory_mb=1769, tokens=512, warm=mean(billed) / 1000, init=0)
+    priced = cost.price(request, "arm64", cold_share=0)
     assert found["usd_per_million_tokens"] == pytest.approx(priced.usd_per_million_tokens, rel=0.01)
 
 

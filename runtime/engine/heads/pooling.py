@@ -12,7 +12,8 @@ import numpy as np
 
 def _weighted_mean(vectors: np.ndarray) -> np.ndarray:
     weights = np.arange(1, len(vectors) + 1, dtype=np.float32)
-    return weights @ vectors / weights.sum()
+    # Row by row, as the other sums: a matrix product is BLAS's, whose order depends on the CPU.
+    return (weights[:, np.newaxis] * vectors).sum(axis=0) / weights.sum()
 
 
 MODES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
