@@ -24,8 +24,8 @@ ACTIVATIONS = {
 """By ``hidden_act``: the operator, its attributes, and the most that its values go below zero."""
 
 ATTENTION_POSITIONS = 1024
-"""Up to this many positions, attention holds all its scores at once (12 MB for 12 heads and 512 tokens), which is fastest;
-longer models take the operator that computes them piece by piece."""
+"""Up to this many positions, attention is that of the precision, which is fastest, but holds all scores of a head at least (1 MB for 512
+tokens); longer models take the operator that computes them piece by piece."""
 
 
 class EncoderWriter:

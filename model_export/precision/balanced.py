@@ -15,8 +15,9 @@ and 512 tokens, fit into no cache near the core; those of one head do."""
 
 EXTREME = 60
 """A long text's exponentials are added without subtracting the largest score of each token first, which takes two more passes over the
-scores. Where the logarithm of a sum is of this magnitude or more, attention is computed anew, with the subtraction: exponentials
-overflow at 88, and 512 times e**60 is far from that, as is what the smallest term that counts has from underflow."""
+scores. Where the logarithm of a sum is of a larger magnitude, attention is computed anew, with the subtraction: exponentials
+overflow at 88, and 512 times e**60 is far from that, as is what the smallest term that counts has from underflow. That too goes head by
+head, so that such a text, which no measurement of memory may have met, takes hardly more memory than others."""
 
 
 class TokenArithmetic(TextArithmetic):
@@ -44,16 +45,20 @@ class TokenArithmetic(TextArithmetic):
             context, _ = self._attend(*parts, size, heads_inside=True, subtract_largest=True)
             return [node("Transpose", context, perm=[1, 0, 2])]
 
-        def head_by_head() -> list[str]:
-            heads_first = [node("Transpose", part, perm=[1, 0, 2]) for part in parts]
-            one = writer.inner_graph(lambda *head: self._attend(*head, size), inputs=3)
-            context, totals = writer.node_outputs(
-                "Scan", 2, *heads_first, num_scan_inputs=3, scan_output_axes=[1, 0], body=one
+        def scan(subtract_largest: bool) -> list[str]:
+            body = writer.inner_graph(
+                lambda *head: self._attend(*head, size, subtract_largest=subtract_largest), inputs=3
             )
+            attributes = {"num_scan_inputs": 3, "scan_input_axes": [1, 1, 1], "scan_output_axes": [1, 0], "body": body}
+            return writer.node_outputs("Scan", 2, *parts, **attributes)
+
+        def head_by_head() -> list[str]:
+            context, totals = scan(subtract_largest=False)
             largest = node("ReduceMax", node("Abs", node("Log", totals)), keepdims=0)
             is_extreme = node("Greater", largest, writer.constant("extreme", np.array(EXTREME, np.float32)))
+            anew = writer.inner_graph(lambda: scan(subtract_largest=True)[:1])
             as_it_is = writer.inner_graph(lambda: [node("Identity", context)])
-            return [node("If", is_extreme, then_branch=writer.inner_graph(all_at_once), else_branch=as_it_is)]
+            return [node("If", is_extreme, then_branch=anew, else_branch=as_it_is)]
 
         branches = {"then_branch": writer.inner_graph(head_by_head), "else_branch": writer.inner_graph(all_at_once)}
         context = node("If", self._is_long, **branches)

@@ -1,5 +1,9 @@
 """Attention as ``balanced`` writes it, against its definition (Vaswani et al. 2017, equation 1)."""
 
+import json
+import math
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -57,12 +61,33 @@ def test_quantizing_in_place_keeps_what_inner_graphs_read(attention, tmp_path):
     check(attention, tmp_path, random_parts(SHORT + 1))
 
 
+@pytest.mark.parametrize("magnitude", [1, 8])
+def test_a_long_text_has_the_scores_of_one_head_at_a_time(attention, tmp_path, magnitude):
+    """Also one whose scores are so large that they are computed twice: memory is measured with a text that may have none such."""
+    options = onnxruntime.SessionOptions()
+    options.enable_profiling = True
+    options.profile_file_prefix = str(tmp_path / "profile")
+    _, session = run(attention, tmp_path, magnitude * random_parts(SHORT + 1), options)
+    operators = [event["args"] for event in json.loads(Path(session.end_profiling()).read_text()) if "args" in event]
+    assert [each.get("op_name") for each in operators].count("Scan") == (1 if magnitude == 1 else 2)
+    outputs = [output for each in operators for output in each.get("output_type_shape", [])]
+    assert max(math.prod(shape) for output in outputs for shape in output.values()) == (SHORT + 1) ** 2
+
+
 def random_parts(tokens: int) -> np.ndarray:
     return np.random.default_rng(tokens).normal(size=(3, 1, tokens, WIDTH)).astype(np.float32)
 
 
-def check(attention: Model, folder, parts: np.ndarray, magnitude: float = 1) -> None:
-    session = onnxruntime.InferenceSession(save_model(attention, folder), providers=["CPUExecutionProvider"])
+def run(
+    attention: Model, folder, parts: np.ndarray, options: onnxruntime.SessionOptions | None = None
+) -> tuple[np.ndarray, onnxruntime.InferenceSession]:
+    """The result, and the session that gave it."""
+    session = onnxruntime.InferenceSession(save_model(attention, folder), options, providers=["CPUExecutionProvider"])
     ids = np.zeros((1, parts.shape[2]), np.int64)
     [context] = session.run(None, dict(zip(PARTS, parts, strict=True)) | {"input_ids": ids})
+    return context, session
+
+
+def check(attention: Model, folder, parts: np.ndarray, magnitude: float = 1) -> None:
+    context, _ = run(attention, folder, parts)
     assert np.allclose(context, attend(*parts.astype(float)), atol=1e-5 * magnitude**2)
