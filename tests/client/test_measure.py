@@ -1,17 +1,23 @@
 """`embeddings measure` without AWS: what it reads from a log, what it computes, and what it refuses before anything is called."""
 
+import copy
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from statistics import mean
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from benchmarks import cost
 from benchmarks import loads as bench_loads
 from containers.tools import PROJECT
 from infra.watch import prices
-from serverless_embeddings_client.cli.measuring import lines, loads, results
+from serverless_embeddings_client.cli.errors import CommandError
+from serverless_embeddings_client.cli.measuring import lines, loads, results, versions
 from serverless_embeddings_client.cli.measuring.runs import Answer, Throughput
 from tests.client.test_bulk import environment
 
@@ -157,3 +163,118 @@ def test_the_example_in_the_docs_is_the_report_of_its_figures():
     measured = json.loads((PROJECT / "docs" / "measured.json").read_text())
     assert measured["emulated"]
     assert "\n".join(results.report(measured)) in (PROJECT / "docs" / "measuring.md").read_text()
+
+
+class Lambda:
+    """One function in Lambda, as far as a version of it is made: revisions, versions, and something that ``happens`` with each call,
+    given its number, its name, and whether it is done."""
+
+    def __init__(self) -> None:
+        self.latest = {
+            "CodeSha256": "code",
+            "MemorySize": 1769,
+            "Timeout": 60,
+            "Environment": {},
+            "Architectures": ["arm64"],
+        }
+        self.latest |= {"Description": "an endpoint", "Version": "$LATEST", "RevisionId": "0"}
+        self.versions = {"1": self.latest | {"Version": "1"}}
+        self.calls, self.last = 0, 1
+        self.happens: Callable[[int, str, bool], None] = lambda number, name, done: None
+
+    def change(self, **values: Any) -> None:
+        self.latest |= values | {"RevisionId": str(int(self.latest["RevisionId"]) + 1)}
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return copy.deepcopy(({**self.latest, "RevisionId": None}, self.versions))
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            self.calls += 1
+            number = self.calls
+            self.happens(number, name, False)
+            result = getattr(self, f"_{name}")(**arguments)
+            self.happens(number, name, True)
+            return result
+
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return call
+
+    def get_waiter(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(wait=self.wait)
+
+    def get_paginator(self, operation: str) -> SimpleNamespace:
+        return SimpleNamespace(paginate=getattr(self, operation))
+
+    def _wait(self, **_: Any) -> None:
+        pass
+
+    def _list_versions_by_function(self, FunctionName: str) -> list[dict[str, Any]]:
+        return [{"Versions": copy.deepcopy([self.latest, *self.versions.values()])}]
+
+    def _get_function_configuration(self, FunctionName: str, Qualifier: str = "") -> dict[str, Any]:
+        return dict(self.versions["1"] if Qualifier == "live" else self.latest)
+
+    def _update_function_configuration(self, FunctionName: str, RevisionId: str, **values: Any) -> None:
+        self._check(RevisionId)
+        self.change(**values)
+
+    def _publish_version(self, FunctionName: str, Description: str, RevisionId: str, CodeSha256: str) -> dict[str, Any]:
+        self._check(RevisionId)
+        self.last += 1
+        self.versions[str(self.last)] = self.latest | {"Description": Description, "Version": str(self.last)}
+        return self.versions[str(self.last)]
+
+    def _delete_function(self, FunctionName: str, Qualifier: str) -> None:
+        del self.versions[Qualifier]
+
+    def _check(self, revision: str) -> None:
+        if revision != self.latest["RevisionId"]:
+            raise ClientError({"Error": {"Code": "PreconditionFailedException", "Message": "stale"}}, "operation")
+
+
+@pytest.fixture
+def aws(monkeypatch) -> Lambda:
+    fake = Lambda()
+    monkeypatch.setattr(versions, "client", lambda *_: fake)
+    return fake
+
+
+def make_version(memory_mb: int = 3008) -> dict[str, Any]:
+    """Make a version, as `embeddings measure` does; returns its configuration."""
+    function = versions.Function("name")
+    with function.temporary_version(memory_mb, function.served()) as version:
+        return dict(function.lambda_.versions[version])
+
+
+def test_a_version_has_the_memory_that_is_measured_and_is_deleted(aws):
+    before = aws.state()
+    assert make_version()["MemorySize"] == 3008
+    assert aws.state() == before
+
+
+@pytest.mark.parametrize("name", ["update_function_configuration", "get_function_configuration", "publish_version"])
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("deployed", [{"CodeSha256": "new"}, {"MemorySize": 2048}])
+def test_a_deployment_while_a_version_is_made_is_not_measured_and_stays(aws, name, done, deployed):
+    """With each call until the version is published, of which those that look are several."""
+    before, numbers = aws.state(), []
+    aws.happens = lambda number, called, after: numbers.append(number) if (called, after) == (name, done) else None
+    make_version()
+    for chosen in numbers:
+        aws.__init__()
+
+        def deploy(number: int, called: str, after: bool, chosen: int = chosen) -> None:
+            if (number, after) == (chosen, done):
+                aws.change(**deployed)
+
+        aws.happens = deploy
+        try:
+            version = make_version()
+        except CommandError:
+            pass
+        else:
+            assert (version["MemorySize"], version["CodeSha256"]) == (3008, "code")
+        latest, others = aws.state()
+        assert latest == before[0] | deployed and others == before[1]

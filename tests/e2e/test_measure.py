@@ -151,7 +151,7 @@ def test_the_next_run_puts_back_what_a_killed_one_has_left(stack, start, run, un
     stack.aws.client("lambda").update_function_configuration(
         FunctionName=stack.outputs["FunctionName"],
         MemorySize=1024,
-        Description=f"{MARK}; was {was['MemorySize']} MB: {was['Description']}",
+        Description=f"{MARK} at 1024 MB; was {was['MemorySize']} MB: {was['Description']}",
     )
     _, said = run("--cold", "1", "--requests", "1", "--concurrency", "1", "--yes")
     assert "another run was stopped" in said

@@ -11,7 +11,7 @@ from ..reports import dollars
 from .loads import BATCH, make_loads
 from .results import cold_result, peaks, request_usd, throughput_result, warm_result
 from .runs import Answer, Caller
-from .versions import Function
+from .versions import LARGEST_MB, Function
 
 LEVEL_SECONDS = 5
 """How long requests are sent at each level of concurrency."""
@@ -19,7 +19,7 @@ INIT_MS = 10_000
 """Longest init phase that Lambda lets pass."""
 SLOWEST = 1.7
 """Lambda's CPUs differ by as much (docs/bulk.md); the probe may have met the fastest."""
-SMALLEST_MB, LARGEST_MB = 128, 10_240
+SMALLEST_MB = 128
 AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
@@ -104,7 +104,7 @@ class Measurement:
             CommandError: AWS or the function failed.
         """
         say(f"· {memory_mb:,} MB: a version is made")
-        with self._function.temporary_version(memory_mb) as version:
+        with self._function.temporary_version(memory_mb, self._served) as version:
             caller = self._caller(version)
             say(f"· {memory_mb:,} MB: cold starts")
             first = caller.at_once(next(iter(self._loads.values())), self._cold)
