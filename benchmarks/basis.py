@@ -63,7 +63,7 @@ class Request:
     warm: float
     """Seconds of a warm request."""
     init: float
-    """Seconds of the init phase."""
+    """Seconds that a cold request is billed for besides: the init phase."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Figure(Struct):
 class Cold(Struct):
     """Cold starts, as ``embeddings measure`` writes them."""
 
-    init_ms: Figure | None = None
+    billed_ms: Figure | None = None
 
 
 class Warm(Struct):
@@ -173,9 +173,9 @@ def read_measured(path: Path, cold_share: float) -> Basis:
     requests: dict[str, dict[str, dict[int, Request]]] = {}
     names: dict[str, str] = {}
     for size in sorted(measured.sizes, key=lambda size: size.memory_mb):
-        init = _median(size.cold and size.cold.init_ms)
-        if init is None and cold_share:
-            raise ValueError(f"{path} has no init phase at {size.memory_mb} MB; --cold 0 prices warm requests only")
+        cold = _median(size.cold and size.cold.billed_ms)
+        if cold is None and cold_share:
+            raise ValueError(f"{path} has no cold starts at {size.memory_mb} MB; --cold 0 prices warm requests only")
         for warm in size.warm:
             billed = _median(warm.billed_ms)
             if billed is None or warm.tokens is None:
@@ -184,7 +184,10 @@ def read_measured(path: Path, cold_share: float) -> Basis:
                 )
             name = BATCH if warm.load == BATCH else str(warm.tokens)
             names[name] = f"batch of {warm.texts}" if warm.load == BATCH else load_name(name)
-            request = Request(size.memory_mb, warm.tokens, billed / 1000, (init or 0) / 1000)
+            # As the report beside the file has it: the first load was that of the cold requests.
+            first = size.warm[0].billed_ms.p50
+            init = 0 if cold is None else cold - first
+            request = Request(size.memory_mb, warm.tokens, billed / 1000, init / 1000)
             requests.setdefault(name, {measured.architecture: {}})[measured.architecture][size.memory_mb] = request
     if not set(requests) - {BATCH}:
         raise ValueError(f"{path} has no load of one text")
