@@ -179,7 +179,7 @@ class Lambda:
         }
         self.latest |= {"Description": "an endpoint", "Version": "$LATEST", "RevisionId": "0"}
         self.versions = {"1": self.latest | {"Version": "1"}}
-        self.calls, self.last = 0, 1
+        self.calls, self.last, self.pending = 0, 1, set()
         self.happens: Callable[[int, str, bool], None] = lambda number, name, done: None
 
     def change(self, **values: Any) -> None:
@@ -202,13 +202,16 @@ class Lambda:
         return call
 
     def get_waiter(self, name: str) -> SimpleNamespace:
-        return SimpleNamespace(wait=self.wait)
+        return SimpleNamespace(wait=getattr(self, name))
 
     def get_paginator(self, operation: str) -> SimpleNamespace:
         return SimpleNamespace(paginate=getattr(self, operation))
 
-    def _wait(self, **_: Any) -> None:
+    def _function_updated_v2(self, **_: Any) -> None:
         pass
+
+    def _published_version_active(self, Qualifier: str, **_: Any) -> None:
+        self.pending.discard(Qualifier)
 
     def _list_versions_by_function(self, FunctionName: str) -> list[dict[str, Any]]:
         return [{"Versions": copy.deepcopy([self.latest, *self.versions.values()])}]
@@ -223,10 +226,13 @@ class Lambda:
     def _publish_version(self, FunctionName: str, Description: str, RevisionId: str, CodeSha256: str) -> dict[str, Any]:
         self._check(RevisionId)
         self.last += 1
+        self.pending.add(str(self.last))
         self.versions[str(self.last)] = self.latest | {"Description": Description, "Version": str(self.last)}
         return self.versions[str(self.last)]
 
     def _delete_function(self, FunctionName: str, Qualifier: str) -> None:
+        if Qualifier in self.pending:
+            raise ClientError({"Error": {"Code": "ResourceConflictException", "Message": "pending"}}, "operation")
         del self.versions[Qualifier]
 
     def _check(self, revision: str) -> None:
@@ -278,3 +284,42 @@ def test_a_deployment_while_a_version_is_made_is_not_measured_and_stays(aws, nam
             assert (version["MemorySize"], version["CodeSha256"]) == (3008, "code")
         latest, others = aws.state()
         assert latest == before[0] | deployed and others == before[1]
+
+
+def test_whenever_it_is_stopped_the_function_is_as_it_was(aws):
+    before = aws.state()
+    make_version()
+    calls = aws.calls
+    assert calls > 10
+
+    for stopped in [(number, done) for number in range(1, calls + 1) for done in (False, True)]:
+        aws.__init__()
+
+        def stop(number: int, name: str, done: bool, stopped: tuple[int, bool] = stopped) -> None:
+            if (number, done) == stopped:
+                raise KeyboardInterrupt
+
+        aws.happens = stop
+        with pytest.raises(KeyboardInterrupt):
+            make_version()
+        # The command cleans up once more, since the interrupt may have come while it did.
+        versions.Function("name").clean_up()
+        assert aws.state() == before, stopped
+
+
+def test_a_version_is_deleted_even_if_the_function_cannot_be_put_back(aws):
+    updates = []
+
+    def refuse(number: int, name: str, done: bool) -> None:
+        if name == "update_function_configuration" and not done:
+            updates.append(number)
+            if len(updates) > 1:
+                raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "operation")
+
+    aws.happens = refuse
+    with pytest.raises(CommandError, match=r"may not change .*; name is not as it was: run `embeddings measure` again"):
+        make_version()
+    assert list(aws.versions) == ["1"]
+    aws.happens = lambda number, name, done: None
+    versions.Function("name").clean_up()
+    assert aws.state() == Lambda().state()

@@ -9,9 +9,11 @@ it, so that the next run can put back what a killed one has left, and nobody els
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+from botocore.exceptions import WaiterError
 
 from ...function import ALIAS, ARN, QUALIFIED
 from ..aws import client, explained
@@ -96,9 +98,27 @@ class Function:
             self._update(latest, Description=marked["description"], **memory)
 
     def clean_up(self) -> None:
-        """Put back $LATEST, and delete the versions of all runs."""
-        self.put_back()
+        """Put back $LATEST, and delete the versions of all runs.
+
+        Raises:
+            CommandError: AWS refuses it; the message says how to try again.
+        """
+        try:
+            try:
+                self.put_back()
+            finally:
+                self._delete_versions()
+        except CommandError as error:
+            raise CommandError(
+                f"{error}; {self.name} is not as it was: run `embeddings measure` again, which puts it back first",
+                error.exit_code,
+            ) from None
+
+    def _delete_versions(self) -> None:
         for version in self.leftovers().versions:
+            # Lambda refuses what is done to a version that is still made. One that failed can be deleted.
+            with suppress(WaiterError):
+                self._wait_for(version)
             with explained(f"delete version {version} of {self.name}, which `embeddings measure` made"):
                 self.lambda_.delete_function(FunctionName=self.name, Qualifier=version)
 
@@ -131,10 +151,13 @@ class Function:
         if made["Description"] != MARK or any(made.get(name) != wanted.get(name) for name in SAME):
             raise CommandError(f"{self.name} was changed meanwhile; measure it when that is done", ExitCode.FAILED)
         self.put_back()
-        where = {"FunctionName": self.name, "Qualifier": made["Version"]}
         with explained(f"wait for version {made['Version']} of {self.name}"):
-            self.lambda_.get_waiter("published_version_active").wait(**where, WaiterConfig=WAITER)
+            self._wait_for(made["Version"])
         return made["Version"]
+
+    def _wait_for(self, version: str) -> None:
+        waiter = self.lambda_.get_waiter("published_version_active")
+        waiter.wait(FunctionName=self.name, Qualifier=version, WaiterConfig=WAITER)
 
     def _configuration(self, qualifier: str | None = None) -> dict[str, Any]:
         where = {"FunctionName": self.name} | ({"Qualifier": qualifier} if qualifier else {})
