@@ -1,10 +1,12 @@
 """`embeddings measure` without AWS: what it reads from a log, what it computes, and what it refuses before anything is called."""
 
 import copy
+import io
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import mean
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from benchmarks import cost
 from benchmarks import loads as bench_loads
 from containers.tools import PROJECT
 from infra.watch import prices
+from serverless_embeddings_client.cli import measure
 from serverless_embeddings_client.cli.errors import CommandError
 from serverless_embeddings_client.cli.measuring import lines, loads, results, versions
 from serverless_embeddings_client.cli.measuring.runs import Answer, Throughput
@@ -323,3 +326,21 @@ def test_a_version_is_deleted_even_if_the_function_cannot_be_put_back(aws):
     aws.happens = lambda number, name, done: None
     versions.Function("name").clean_up()
     assert aws.state() == Lambda().state()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {each: signal.getsignal(each) for each in measure.SIGNALS}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+def test_a_signal_stops_it_even_if_nobody_can_read_that(handlers, monkeypatch):
+    closed = io.StringIO()
+    monkeypatch.setattr(closed, "write", lambda text: (_ for _ in ()).throw(BrokenPipeError()))
+    monkeypatch.setattr(sys, "stderr", closed)
+    assert signal.SIGHUP in measure.SIGNALS
+    with pytest.raises(KeyboardInterrupt):
+        measure._stop()
+    assert {signal.getsignal(each) for each in measure.SIGNALS} == {signal.SIG_IGN}

@@ -130,13 +130,14 @@ def test_a_function_is_measured_while_its_callers_notice_nothing(stack, run, env
     assert ElementTree.parse(tmp_path / "sizes.svg").getroot().tag.endswith("svg")
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_what_stops_it_leaves_the_function_as_it_was(start, unchanged, end):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_stops_it_leaves_the_function_as_it_was(start, unchanged, end, tmp_path):
     process = start(*SMALL)
     wait_for(process, "load 128")
     process.send_signal(end)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "error: stopped; the function is as it was" in errors
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_next_run_puts_back_what_a_killed_one_has_left(stack, start, run, unchanged, tmp_path):
