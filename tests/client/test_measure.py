@@ -18,9 +18,11 @@ from benchmarks import cost
 from benchmarks import loads as bench_loads
 from containers.tools import PROJECT
 from infra.watch import prices
+from serverless_embeddings_client.cli import aws as aws_module
 from serverless_embeddings_client.cli import measure
 from serverless_embeddings_client.cli.errors import CommandError
-from serverless_embeddings_client.cli.measuring import lines, loads, results, versions
+from serverless_embeddings_client.cli.measuring import lines, loads, results, runs, versions
+from serverless_embeddings_client.cli.measuring.measurement import Measurement
 from serverless_embeddings_client.cli.measuring.runs import Answer, Throughput
 from tests.client.test_bulk import environment
 
@@ -182,6 +184,7 @@ class Lambda:
         }
         self.latest |= {"Description": "an endpoint", "Version": "$LATEST", "RevisionId": "0"}
         self.versions = {"1": self.latest | {"Version": "1"}}
+        self.reserved, self.provisioned = 10, 0
         self.calls, self.last, self.pending = 0, 1, set()
         self.happens: Callable[[int, str, bool], None] = lambda number, name, done: None
 
@@ -238,6 +241,17 @@ class Lambda:
             raise ClientError({"Error": {"Code": "ResourceConflictException", "Message": "pending"}}, "operation")
         del self.versions[Qualifier]
 
+    def _get_function_concurrency(self, FunctionName: str) -> dict[str, int]:
+        return {"ReservedConcurrentExecutions": self.reserved}
+
+    def _get_account_settings(self) -> dict[str, Any]:
+        return {"AccountLimit": {"UnreservedConcurrentExecutions": 900, "ConcurrentExecutions": 1000}}
+
+    def _get_provisioned_concurrency_config(self, FunctionName: str, Qualifier: str) -> dict[str, int]:
+        if not self.provisioned:
+            raise ClientError({"Error": {"Code": "ProvisionedConcurrencyConfigNotFoundException"}}, "operation")
+        return {"RequestedProvisionedConcurrentExecutions": self.provisioned}
+
     def _check(self, revision: str) -> None:
         if revision != self.latest["RevisionId"]:
             raise ClientError({"Error": {"Code": "PreconditionFailedException", "Message": "stale"}}, "operation")
@@ -246,7 +260,8 @@ class Lambda:
 @pytest.fixture
 def aws(monkeypatch) -> Lambda:
     fake = Lambda()
-    monkeypatch.setattr(versions, "client", lambda *_: fake)
+    for module in (versions, aws_module, runs):
+        monkeypatch.setattr(module, "client", lambda *_, **__: fake)
     return fake
 
 
@@ -344,3 +359,20 @@ def test_a_signal_stops_it_even_if_nobody_can_read_that(handlers, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         measure._stop()
     assert {signal.getsignal(each) for each in measure.SIGNALS} == {signal.SIG_IGN}
+
+
+@pytest.mark.parametrize(
+    ("reserved", "provisioned", "levels", "message"),
+    [
+        (0, 0, [1], "name may have 0 executions at a time"),
+        (1, 0, [1], "needs 2 or more"),
+        (5, 4, [1], "name may have 1 executions at a time beside those that are provisioned"),
+        (6, 2, [], "--concurrency: give a number from 1 to 2"),
+        (6, 2, [3], "--concurrency: give a number from 1 to 2"),
+    ],
+)
+def test_callers_keep_half_of_the_executions(aws, reserved, provisioned, levels, message):
+    aws.reserved, aws.provisioned = reserved, provisioned
+    function = versions.Function("name")
+    with pytest.raises(CommandError, match=message):
+        Measurement(function, function.served(), 5, 50, levels)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ..aws import executions
 from ..errors import CommandError
 from ..reports import dollars
 from .loads import BATCH, make_loads
@@ -34,7 +33,7 @@ class Measurement:
         levels: Requests at a time, for the throughput.
 
     Raises:
-        CommandError: the function does not answer, or serves no embedding model.
+        CommandError: the function may run too little at a time, does not answer, or serves no embedding model.
     """
 
     def __init__(
@@ -42,11 +41,20 @@ class Measurement:
     ) -> None:
         self._function, self._served, self._requests = function, served, requests
         self._architecture: str = served["Architectures"][0]
-        self._may_run, self._account = executions(function.name, function.region)
+        self._may_run, self._account = function.executions()
         # Half of what the function may run is left to its callers.
-        most = max(self._may_run // 2, 1)
+        most = self._may_run // 2
+        if most < 1:
+            raise CommandError(
+                f"{function.name} may have {self._may_run} executions at a time beside those that are provisioned; a measurement takes "
+                "half of them, and so needs 2 or more: raise reserved_concurrency, or the account's quota"
+            )
         self._cold = min(cold, most)
         self._levels = [level for level in levels if level <= most]
+        if not self._levels:
+            raise CommandError(
+                f"--concurrency: give a number from 1 to {most}, half of what {function.name} may have at a time"
+            )
         self._environments = max([self._cold, *self._levels])
         self._notes = list(self._limits(cold, levels))
         caller = self._caller(function.alias)

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
 from ...function import ALIAS, ARN, QUALIFIED
-from ..aws import client, explained
+from ..aws import client, executions, explained
 from ..errors import CommandError, ExitCode
 
 MARK = "embeddings measure"
@@ -79,6 +79,22 @@ class Function:
             )
         if len(_marked(latest, LARGEST_MB)) > LONGEST_DESCRIPTION:
             raise CommandError(f"{self.name}: its description is too long; with 200 characters it can be measured")
+
+    def executions(self) -> tuple[int, int]:
+        """How many executions at a time a version besides the alias's may have, and how many the whole account.
+
+        Raises:
+            CommandError: AWS refuses to tell.
+        """
+        may_run, account = executions(self.name, self.region)
+        with explained(f"read what is provisioned for {self.name}:{self.alias}"):
+            try:
+                found = self.lambda_.get_provisioned_concurrency_config(FunctionName=self.name, Qualifier=self.alias)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ProvisionedConcurrencyConfigNotFoundException":
+                    raise
+                return may_run, account
+        return may_run - found["RequestedProvisionedConcurrentExecutions"], account
 
     def leftovers(self) -> Leftovers:
         """What another run has left."""
