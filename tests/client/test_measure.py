@@ -23,7 +23,7 @@ from serverless_embeddings_client.cli import measure
 from serverless_embeddings_client.cli.errors import CommandError
 from serverless_embeddings_client.cli.measuring import lines, loads, results, runs, versions
 from serverless_embeddings_client.cli.measuring.measurement import Measurement
-from serverless_embeddings_client.cli.measuring.runs import Answer, Throughput
+from serverless_embeddings_client.cli.measuring.runs import Answer, Caller, Throughput
 from tests.client.test_bulk import environment
 
 # https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html
@@ -186,6 +186,7 @@ class Lambda:
         self.versions = {"1": self.latest | {"Version": "1"}}
         self.reserved, self.provisioned = 10, 0
         self.calls, self.last, self.pending = 0, 1, set()
+        self.answers: Callable[[dict[str, Any]], Any] = lambda event: None
         self.happens: Callable[[int, str, bool], None] = lambda number, name, done: None
 
     def change(self, **values: Any) -> None:
@@ -240,6 +241,12 @@ class Lambda:
         if Qualifier in self.pending:
             raise ClientError({"Error": {"Code": "ResourceConflictException", "Message": "pending"}}, "operation")
         del self.versions[Qualifier]
+
+    def _invoke(self, Payload: str, **_: Any) -> dict[str, Any]:
+        result = self.answers(json.loads(Payload))
+        if isinstance(result, Exception):
+            raise result
+        return {"Payload": io.BytesIO(json.dumps(result).encode())}
 
     def _get_function_concurrency(self, FunctionName: str) -> dict[str, int]:
         return {"ReservedConcurrentExecutions": self.reserved}
@@ -376,3 +383,14 @@ def test_callers_keep_half_of_the_executions(aws, reserved, provisioned, levels,
     function = versions.Function("name")
     with pytest.raises(CommandError, match=message):
         Measurement(function, function.served(), 5, 50, levels)
+
+
+def ok(body: Any, **headers: str) -> dict[str, Any]:
+    return {"statusCode": 200, "headers": headers, "body": body, "isBase64Encoded": False}
+
+
+@pytest.mark.parametrize("result", [None, "ok", {}, [1], ok("ok"), ok("[]"), ok("{}"), ok(None)])
+def test_a_function_that_is_no_endpoint_is_refused(aws, result):
+    aws.answers = lambda event: result
+    with pytest.raises(CommandError, match="name does not answer as an embeddings endpoint"):
+        Caller("name", "live", None, 1, None).info()

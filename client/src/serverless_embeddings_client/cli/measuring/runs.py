@@ -3,9 +3,9 @@
 import json
 import time
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +79,11 @@ class Caller:
         Raises:
             CommandError: it does not answer, or serves no embedding model.
         """
-        found = self._send("GET", "info")[0].json()
-        if found.get("dimensions") is None:
+        response, *_ = self._send("GET", "info")
+        with self._understood():
+            found = response.json()
+            dimensions = found["dimensions"]
+        if dimensions is None:
             raise CommandError(f"{self._target['FunctionName']} does not serve an embedding model")
         return found
 
@@ -154,13 +157,23 @@ class Caller:
         took = time.perf_counter() - start
         if "FunctionError" in answer:
             raise CommandError(f"the function failed: {failure(result)}", ExitCode.FAILED)
-        response = to_response(json.loads(result))
+        with self._understood():
+            response = to_response(json.loads(result))
         if response.status_code != 200:
             advice = f"; {ADVICE[response.status_code]}" if response.status_code in ADVICE else ""
             raise CommandError(
                 f"the function answers with status {response.status_code}: {response.text[:300]}{advice}"
             )
         return response, b64decode(answer.get("LogResult", "")).decode(errors="replace"), took
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Refuse an answer whose reading fails here."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError):
+            name = self._target["FunctionName"]
+            raise CommandError(f"{name} does not answer as an embeddings endpoint") from None
 
 
 def _all(pool: ThreadPoolExecutor, function: Callable[[], Any], count: int) -> list[Any]:
