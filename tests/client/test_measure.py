@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from benchmarks import cost
 from benchmarks import loads as bench_loads
@@ -394,3 +394,19 @@ def test_a_function_that_is_no_endpoint_is_refused(aws, result):
     aws.answers = lambda event: result
     with pytest.raises(CommandError, match="name does not answer as an embeddings endpoint"):
         Caller("name", "live", None, 1, None).info()
+
+
+THROTTLED = ClientError({"Error": {"Code": "TooManyRequestsException", "Message": "rate"}}, "Invoke")
+EMBEDDED = ok("{}", **{"x-request-id": "1", "x-compute-tokens": "16"})
+
+
+@pytest.mark.parametrize("error", [THROTTLED, ConnectionClosedError(endpoint_url="https://lambda")])
+def test_a_request_that_is_refused_is_sent_again_and_counted(aws, monkeypatch, error):
+    monkeypatch.setattr(runs, "REFUSED_SECONDS", 0)
+    answers = iter([error, error, EMBEDDED])
+    aws.answers = lambda event: next(answers)
+    found = Caller("name", "live", None, 1, None).embed(["a text"])
+    assert (found.tokens, found.refused) == (16, 2)
+    aws.answers = lambda event: error
+    with pytest.raises(runs.Refused):
+        Caller("name", "live", None, 1, None).embed(["a text"])

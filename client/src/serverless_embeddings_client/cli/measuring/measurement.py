@@ -132,6 +132,9 @@ class Measurement:
                 f"Of {len(answers):,} answers at {memory_mb:,} MB {unreported:,} came without Lambda's report."
             )
             say(self._notes[-1])
+        if refused := sum(each.refused for each in answers):
+            self._notes.append(f"At {memory_mb:,} MB requests were refused {refused:,} times, and sent again.")
+            say(self._notes[-1])
         figures = {"cold": cold_result(first), "warm": warm, "throughput": levels}
         return {"memory_mb": memory_mb, **figures, **peaks(answers)}
 

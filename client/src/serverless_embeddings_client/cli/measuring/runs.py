@@ -6,11 +6,11 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from ...client import ADVICE
 from ...function import THROTTLED, failure, to_event, to_response
@@ -20,10 +20,12 @@ from .lines import Report, read_line, read_report
 
 REFUSED_SECONDS = 0.1
 """How long a caller waits that was refused."""
+TRIES = 100
+"""How often a request is sent that is refused."""
 
 
 class Refused(CommandError):
-    """Lambda had no free environment for a request."""
+    """Lambda had no free environment for a request, or the connection failed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Answer:
     """None if the log's end had none."""
     line: dict[str, Any]
     """The function's own line, empty if the log's end had none."""
+    refused: int = 0
+    """How often the request was refused before."""
 
     @property
     def is_cold(self) -> bool:
@@ -53,7 +57,7 @@ class Throughput:
     requests: int
     """That were answered."""
     refused: int
-    """For want of a free environment."""
+    """For want of a free environment, or of a connection."""
     seconds: float
     texts: int
     tokens: int
@@ -88,12 +92,19 @@ class Caller:
         return found
 
     def embed(self, texts: list[str]) -> Answer:
-        """Have ``texts`` embedded.
+        """Have ``texts`` embedded. A request that is refused is sent again; the last time counts.
 
         Raises:
-            CommandError: the function failed, or refused the request.
-            Refused: no environment was free.
+            CommandError: the function failed, or refuses the request.
+            Refused: all tries were refused.
         """
+        for refused in range(TRIES - 1):
+            with suppress(Refused):
+                return replace(self._embed(texts), refused=refused)
+            time.sleep(REFUSED_SECONDS)
+        return replace(self._embed(texts), refused=TRIES - 1)
+
+    def _embed(self, texts: list[str]) -> Answer:
         body = {"input": texts, "encoding_format": "base64", "long_texts": "truncate"}
         response, log, seconds = self._send("POST", "v1/embeddings", body)
         request_id = response.headers["x-request-id"]
@@ -114,13 +125,13 @@ class Caller:
 
         def warm_up() -> None:
             with suppress(Refused):
-                self.embed(texts)
+                self._embed(texts)
 
         def call_until(deadline: float) -> tuple[list[int], int]:
             tokens, refused = [], 0
             while time.perf_counter() < deadline:
                 try:
-                    tokens.append(self.embed(texts).tokens)
+                    tokens.append(self._embed(texts).tokens)
                 except Refused:
                     refused += 1
                     time.sleep(REFUSED_SECONDS)
@@ -154,6 +165,8 @@ class Caller:
                 if error.response["Error"]["Code"] in THROTTLED:
                     raise Refused("Lambda had no free environment", ExitCode.FAILED) from None
                 raise
+            except (ConnectionClosedError, EndpointConnectionError) as error:
+                raise Refused(f"cannot invoke the function: {error}", ExitCode.FAILED) from None
         took = time.perf_counter() - start
         if "FunctionError" in answer:
             raise CommandError(f"the function failed: {failure(result)}", ExitCode.FAILED)
