@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from statistics import mean
 from types import SimpleNamespace
@@ -125,7 +127,7 @@ def test_the_report_has_a_row_for_each_size_and_dashes_for_what_is_unknown():
         "memory_mb": 1769,
         "cold": results.cold_result(cold),
         "warm": [results.warm_result("512", 1, warm, 1769, "x86_64")],
-        "throughput": [results.throughput_result(Throughput(2, 10, 1, 5.0, 320, 42240))],
+        "throughput": [results.throughput_result(Throughput(2, 10, 1, 5.0, 64.0, 8448.0))],
         **results.peaks(warm),
     }
     about = {
@@ -410,3 +412,19 @@ def test_a_request_that_is_refused_is_sent_again_and_counted(aws, monkeypatch, e
     aws.answers = lambda event: error
     with pytest.raises(runs.Refused):
         Caller("name", "live", None, 1, None).embed(["a text"])
+
+
+def test_a_caller_who_ends_early_does_not_lower_the_throughput(aws):
+    """Of two callers one gets an answer each 20 ms, the other one after 0.5 s, beyond the end: 50 requests a second, and 2."""
+    slow: list[int] = []
+
+    def answer_slowly(event: dict[str, Any]) -> dict[str, Any]:
+        slow.append(threading.get_ident())
+        time.sleep(0.5 if threading.get_ident() == slow[0] else 0.02)
+        return EMBEDDED
+
+    aws.answers = answer_slowly
+    found = Caller("name", "live", None, 2, None).throughput(["a text"], 2, 0.2)
+    assert found.seconds >= 0.5
+    assert found.texts_per_second > 1.2 * found.requests / found.seconds
+    assert found.tokens_per_second == pytest.approx(16 * found.texts_per_second)

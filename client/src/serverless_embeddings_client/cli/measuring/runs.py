@@ -59,8 +59,10 @@ class Throughput:
     refused: int
     """For want of a free environment, or of a connection."""
     seconds: float
-    texts: int
-    tokens: int
+    """Of the caller whose last answer came last."""
+    texts_per_second: float
+    """The sum of the callers' rates, each by its own time: those who wait for no last answer are not counted as idle."""
+    tokens_per_second: float
 
 
 class Caller:
@@ -127,29 +129,26 @@ class Caller:
             with suppress(Refused):
                 self._embed(texts)
 
-        def call_until(deadline: float) -> tuple[list[int], int]:
-            tokens, refused = [], 0
-            while time.perf_counter() < deadline:
+        def call() -> tuple[list[int], int, float]:
+            tokens, refused, start = [], 0, time.perf_counter()
+            while (took := time.perf_counter() - start) < seconds:
                 try:
                     tokens.append(self._embed(texts).tokens)
                 except Refused:
                     refused += 1
                     time.sleep(REFUSED_SECONDS)
-            return tokens, refused
+            return tokens, refused, took
 
         with ThreadPoolExecutor(concurrency) as pool:
             _all(pool, warm_up, concurrency)
-            start = time.perf_counter()
-            found = _all(pool, lambda: call_until(start + seconds), concurrency)
-            took = time.perf_counter() - start
-        requests = sum(len(tokens) for tokens, _ in found)
+            found = _all(pool, call, concurrency)
         return Throughput(
             concurrency=concurrency,
-            requests=requests,
-            refused=sum(refused for _, refused in found),
-            seconds=took,
-            texts=requests * len(texts),
-            tokens=sum(sum(tokens) for tokens, _ in found),
+            requests=sum(len(tokens) for tokens, *_ in found),
+            refused=sum(refused for _, refused, _ in found),
+            seconds=max(took for *_, took in found),
+            texts_per_second=sum(len(tokens) * len(texts) / took for tokens, _, took in found),
+            tokens_per_second=sum(sum(tokens) / took for tokens, _, took in found),
         )
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[httpx.Response, str, float]:
