@@ -2,7 +2,7 @@
 
 The model: CPU comes with memory, 1,769 MB is one vCPU. Below that a request takes as much longer as the function has less of a CPU.
 Above, its vCPUs share it by Amdahl's law, with the serial share that follows from the measurements with one CPU and with two: what
-does not run on both, and what they lose by contention. More than two were not measured. The init phase uses one.
+does not run on both, and what they lose by contention. The init phase uses one.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,9 @@ class Basis:
     """What prices are computed from."""
 
     source: str
-    """A sentence."""
+    """Sentences: where they come from, and what was not measured."""
+    explanation: str
+    """Sentences: why prices differ by memory, as far as the model tells."""
     requests: dict[str, dict[str, dict[int, Request]]]
     """By load ("16", …, "batch"), architecture and memory size."""
     names: dict[str, str]
@@ -103,9 +105,15 @@ def from_bench(bench: dict, speeds: dict[str, float]) -> Basis:
     source = (
         "The times follow from those of `make bench` with one and two CPUs; `arm64` is priced with the times measured on x86-64, it was "
         f"not timed. Share of a request that more CPUs do not shorten, as measured: {shares}. "
-        "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
+        "More than two vCPUs were not measured, nor a part of a second one (2,048 to 3,008 MB), where a thread that has to wait for its share "
+        "costs time. A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
     )
-    return Basis(source, requests, {load: load_name(load) for load in requests})
+    explanation = (
+        "Up to one vCPU a token costs the same whatever the memory, since a request takes as much longer as it has less CPU. More memory "
+        "answers sooner; a text alone then costs more, since two CPUs do not halve its time, and so does a cold start, which uses one. "
+        "Warm requests of many texts use all CPUs."
+    )
+    return Basis(source, explanation, requests, {load: load_name(load) for load in requests})
 
 
 def _init_ms(cold: dict) -> float:
@@ -197,7 +205,7 @@ def read_measured(path: Path, cold_share: float) -> Basis:
     )
     if measured.emulated:
         source += " **They come from an emulator, and say nothing about the speed of Lambda.**"
-    return Basis(source, requests, names)
+    return Basis(source, "", requests, names)
 
 
 def _median(figure: Figure | None) -> float | None:

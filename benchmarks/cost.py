@@ -103,11 +103,8 @@ def report(basis: Basis, cold_share: float) -> Iterator[str]:
     yield from _sizes(basis, cold_share, best)
     yield ""
     yield (
-        f"**{best.memory_mb:,} MB** is the fastest of those that cost least for a text alone. Up to one vCPU a token costs the same "
-        "whatever the memory, since a request takes as much longer as it has less CPU. More memory answers sooner; a text alone "
-        "then costs more, since two CPUs do not halve its time, and so does a cold start, which uses one. Warm requests of many texts "
-        "use all CPUs."
-    )
+        f"**{best.memory_mb:,} MB** is the fastest of those that cost least for a text alone. {basis.explanation}"
+    ).rstrip()
     yield ""
     yield from _shorter_requests(basis, best, cold_share)
     yield ""

@@ -90,6 +90,7 @@ def test_what_was_measured_at_a_function_is_priced_as_it_was_billed(tmp_path, mo
     rows = [line for line in out.splitlines() if re.match(r"\| \**\d,", line)]
     assert status == 0
     assert len(rows) == 2 and f"| 400 | 100 | {usd:.4f} |" in rows[0] and f"| 270 | {batch:.4f} |" in rows[1]
+    assert "whatever the memory" not in out
     assert "embeddings in eu-west-1" in out and "| batch of 24 (ms) |" in out and "emulator" not in out
 
 
