@@ -187,3 +187,19 @@ def test_the_lines_of_a_request_fit_in_what_the_worst_day_counts():
         )
         assert sum(map(len, lines)) <= worst_day.LOG_BYTES
         lines.pop()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--speed", "0"], "are above 0"),
+        (["--arm-speed", "0"], "are above 0"),
+        (["--measured", "measured.json", "--speed", "2"], "those of --measured are Lambda's"),
+        (["--measured", "measured.json", "--plot"], "--plot"),
+        (["--cold", "0.5", "--plot"], "--plot"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, capsys, *arguments)
+    assert message in capsys.readouterr().err
