@@ -140,7 +140,8 @@ class Measurement:
 
     def _caller(self, version: str) -> Caller:
         key = os.environ.get("EMBEDDINGS_API_KEY")
-        return Caller(self._function.name, version, self._function.region, self._environments, key)
+        function, timeout = self._function, self._served["Timeout"]
+        return Caller(function.name, version, function.region, self._environments, timeout, key)
 
     def _limits(self, cold: int, levels: Sequence[int]) -> Iterator[str]:
         """What is left out, since the function may have too few executions at a time."""

@@ -20,6 +20,8 @@ from .lines import Report, read_line, read_report
 
 REFUSED_SECONDS = 0.1
 """How long a caller waits that was refused."""
+START_SECONDS = 60
+"""How long Lambda may take for a new environment before the function's time counts."""
 TRIES = 100
 """How often a request is sent that is refused."""
 
@@ -70,13 +72,16 @@ class Caller:
 
     Args:
         connections: Most requests at a time.
+        timeout: Seconds that the function may take for a request.
         api_key: The key of a deployment with ``auth=api_key``.
     """
 
-    def __init__(self, function: str, version: str, region: str | None, connections: int, api_key: str | None) -> None:
+    def __init__(
+        self, function: str, version: str, region: str | None, connections: int, timeout: int, api_key: str | None
+    ) -> None:
         self._target = {"FunctionName": function, "Qualifier": version}
         # A call that is tried again would count as one that took long.
-        self._lambda = client("lambda", region, attempts=1, connections=connections)
+        self._lambda = client("lambda", region, attempts=1, connections=connections, seconds=timeout + START_SECONDS)
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     def info(self) -> dict[str, Any]:
