@@ -22,7 +22,7 @@ def measure(
         str,
         typer.Option(
             metavar="NAME",
-            help="The Lambda function's name or ARN, of which the alias `live` is measured unless it names another.",
+            help="The Lambda function's name (the stack's output FunctionName) or ARN, of which the alias `live` is measured unless it names another.",
             show_default=False,
         ),
     ],
