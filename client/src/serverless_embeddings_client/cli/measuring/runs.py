@@ -63,7 +63,7 @@ class Throughput:
     seconds: float
     """Of the caller whose last answer came last."""
     texts_per_second: float
-    """The sum of the callers' rates, each by its own time: those who wait for no last answer are not counted as idle."""
+    """The sum of the callers' rates, each by its own time: a caller who has ended is not counted as idle."""
     tokens_per_second: float
 
 
