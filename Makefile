@@ -68,7 +68,7 @@ base-image: .venv/installed-tests ## Pin the newest image of the Dockerfile's ba
 .PHONY: audit
 audit: .venv/installed-tests ## Look up each pinned version in the advisories of OSV and npm; fails if it cannot ask
 	@$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --vulnerability-service osv \
-		--requirement constraints.txt --requirement runtime/requirements.txt || \
+		--requirement constraints.txt --requirement runtime/requirements.txt --requirement runtime/compiler.txt || \
 		{ echo "error: the advisories name versions (the table above), or could not be asked: the audit has not passed" >&2; exit 1; }
 	@$(BIN)/npm audit --prefix infra/cli --loglevel error || \
 		{ echo "error: npm names versions (above), or could not be asked: the audit has not passed" >&2; exit 1; }

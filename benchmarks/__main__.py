@@ -28,6 +28,8 @@ SCRATCH = PROJECT / "build" / "benchmarks"
 MEMORY_MB = 1769
 """Memory of the container in which cold starts are measured; Lambda gives one vCPU with it."""
 
+ROUNDS = 3
+
 _started = time.monotonic()
 
 
@@ -46,25 +48,25 @@ def main() -> int:
     python = _environment()
     paths = _make_paths(("balanced",) if quick else ("balanced", "fast", "exact"))
     texts = loads(_token_counter(paths))
-    peers, rounds = (QUICK, 3) if quick else (tuple(PEERS), 3)
+    peers = QUICK if quick else tuple(PEERS)
     results = {
         "date": time.strftime("%Y-%m-%d"),
-        "command": "python -m benchmarks --quick" if quick else "make bench",
+        "command": f'make bench BENCH_ARGS="{" ".join(sys.argv[1:])}"' if sys.argv[1:] else "make bench",
         "machine": machine(),
         "warm": {},
     }
     if options.tei:
         say(f"beside TEI at {options.tei}")
         try:
-            results["tei"] = tei.measure(options.tei, paths.artifacts["balanced"], texts, rounds, say)
+            results["tei"] = tei.measure(options.tei, paths.artifacts["balanced"], texts, ROUNDS, say)
         except tei.TeiError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
     for threads in (1,) if quick else (1, 2):
         say(f"warm, {threads} thread{'s'[: threads > 1]}: loading {len(peers)} peers")
-        results["warm"][str(threads)] = warm.measure(python, peers, threads, paths, texts, rounds, say)
+        results["warm"][str(threads)] = warm.measure(python, peers, threads, paths, texts, ROUNDS, say)
     say("one CPU and two")
-    results["cpus"] = warm.on_cpus(python, paths, texts, 3 * rounds, say)
+    results["cpus"] = warm.on_cpus(python, paths, texts, 3 * ROUNDS, say)
     say("cold starts")
     artifact = paths.artifacts["balanced"]
     results["cold"] = {

@@ -23,8 +23,6 @@ CHUNK = 512 * 1024
 BLOCK = 4096
 READ_AHEAD = 128 * 1024
 """Bytes that Linux reads at a time by default. Some machines' disks are set to more, with which more chunks would be counted."""
-METADATA = "file system"
-"""The part of chunks of which only inodes, folders and the like were read."""
 
 _FIEMAP = 0xC020660B
 """The request for a file's extents: FS_IOC_FIEMAP of ``linux/fs.h``; the structures are those of ``linux/fiemap.h``."""
@@ -35,7 +33,6 @@ _EXTENTS = 512
 class FlattenedImage:
     """A mounted device; :func:`flatten` makes one."""
 
-    device: Path
     root: Path
     """Where it is mounted, read-only."""
     options: list[str]
@@ -47,8 +44,8 @@ class FlattenedImage:
         return f"{self.root}:O"
 
     def read(self) -> tuple[dict[str, int], dict[str, int]]:
-        """What is in the page cache, by part of the image (:data:`containers.image.PARTS`): bytes, and chunks. A chunk with files
-        of several parts counts for the part of which it has most."""
+        """What is in the page cache of the files, by part of the image (:data:`containers.image.PARTS`): bytes, and chunks. A chunk
+        with files of several parts counts for the part of which it has most. The file system's own blocks are not seen here."""
         read: Counter[str] = Counter()
         chunks: dict[int, Counter[str]] = {}
         for path in _regular_files(self.root):
@@ -56,8 +53,6 @@ class FlattenedImage:
             for position in _resident(path, path.stat().st_size):
                 read[part] += mmap.PAGESIZE
                 chunks.setdefault(position // CHUNK, Counter())[part] += 1
-        for position in _cached(self.device):
-            chunks.setdefault(position // CHUNK, Counter({METADATA: 1}))
         return dict(read), dict(Counter(parts.most_common(1)[0][0] for parts in chunks.values()))
 
 
@@ -92,7 +87,7 @@ def flatten(image: str) -> Iterator[FlattenedImage]:
             run(["blockdev", "--setra", str(READ_AHEAD // 512), device])
             run(["mount", "--options", "ro,noatime", device, root])
             try:
-                yield FlattenedImage(device, root, options)
+                yield FlattenedImage(root, options)
             finally:
                 run(["umount", root])
         finally:
@@ -124,7 +119,7 @@ def _resident(path: Path, size: int) -> Iterator[int]:
 
 
 def _cached(path: Path) -> Iterator[int]:
-    """The positions of the pages of a file, or of a device, that are in the page cache (mincore(2))."""
+    """The positions of the pages of a file that are in the page cache (mincore(2))."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         with mmap.mmap(file.fileno(), size, mmap.MAP_PRIVATE) as mapped:

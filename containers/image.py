@@ -29,7 +29,7 @@ PARTS = {
     "Python and its standard library": (
         "usr/local/lib/python3.13",
         "usr/local/lib/libpython3.13.so.1.0",
-        "usr/local/lib/python313.zip",
+        "usr/local/lib/start",
         "usr/lib/python3.13",
         "usr/bin/python3.13",
     ),
