@@ -2,7 +2,7 @@
 
 The model: CPU comes with memory, 1,769 MB is one vCPU. Below that a request takes as much longer as the function has less of a CPU.
 Above, its vCPUs share it by Amdahl's law, with the serial share that follows from the measurements with one CPU and with two: what
-does not run on both, and what they lose by contention. More than two were not measured. The init phase uses one.
+does not run on both, and what they lose by contention. The init phase uses one.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Request:
     warm: float
     """Seconds of a warm request."""
     init: float
-    """Seconds of the init phase."""
+    """Seconds that a cold request is billed for besides: the init phase."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class Basis:
     """What prices are computed from."""
 
     source: str
-    """A sentence."""
+    """Sentences: where they come from, and what was not measured."""
+    explanation: str
+    """Sentences: why prices differ by memory, as far as the model tells."""
     requests: dict[str, dict[str, dict[int, Request]]]
     """By load ("16", …, "batch"), architecture and memory size."""
     names: dict[str, str]
@@ -103,9 +105,15 @@ def from_bench(bench: dict, speeds: dict[str, float]) -> Basis:
     source = (
         "The times follow from those of `make bench` with one and two CPUs; `arm64` is priced with the times measured on x86-64, it was "
         f"not timed. Share of a request that more CPUs do not shorten, as measured: {shares}. "
-        "A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
+        "More than two vCPUs were not measured, nor a part of a second one (2,048 to 3,008 MB), where a thread that has to wait for its share "
+        "costs time. A memory size in which the model does not fit is refused before deployment (`infra/memory.py`)."
     )
-    return Basis(source, requests, {load: load_name(load) for load in requests})
+    explanation = (
+        "Up to one vCPU a token costs the same whatever the memory, since a request takes as much longer as it has less CPU. More memory "
+        "answers sooner; a text alone then costs more, since two CPUs do not halve its time, and so does a cold start, which uses one. "
+        "Warm requests of many texts use all CPUs."
+    )
+    return Basis(source, explanation, requests, {load: load_name(load) for load in requests})
 
 
 def _init_ms(cold: dict) -> float:
@@ -125,7 +133,7 @@ class Figure(Struct):
 class Cold(Struct):
     """Cold starts, as ``embeddings measure`` writes them."""
 
-    init_ms: Figure | None = None
+    billed_ms: Figure | None = None
 
 
 class Warm(Struct):
@@ -173,9 +181,9 @@ def read_measured(path: Path, cold_share: float) -> Basis:
     requests: dict[str, dict[str, dict[int, Request]]] = {}
     names: dict[str, str] = {}
     for size in sorted(measured.sizes, key=lambda size: size.memory_mb):
-        init = _median(size.cold and size.cold.init_ms)
-        if init is None and cold_share:
-            raise ValueError(f"{path} has no init phase at {size.memory_mb} MB; --cold 0 prices warm requests only")
+        cold = _median(size.cold and size.cold.billed_ms)
+        if cold is None and cold_share:
+            raise ValueError(f"{path} has no cold starts at {size.memory_mb} MB; --cold 0 prices warm requests only")
         for warm in size.warm:
             billed = _median(warm.billed_ms)
             if billed is None or warm.tokens is None:
@@ -184,7 +192,10 @@ def read_measured(path: Path, cold_share: float) -> Basis:
                 )
             name = BATCH if warm.load == BATCH else str(warm.tokens)
             names[name] = f"batch of {warm.texts}" if warm.load == BATCH else load_name(name)
-            request = Request(size.memory_mb, warm.tokens, billed / 1000, (init or 0) / 1000)
+            # As the report beside the file has it: the first load was that of the cold requests.
+            first = size.warm[0].billed_ms.p50
+            init = 0 if cold is None else cold - first
+            request = Request(size.memory_mb, warm.tokens, billed / 1000, init / 1000)
             requests.setdefault(name, {measured.architecture: {}})[measured.architecture][size.memory_mb] = request
     if not set(requests) - {BATCH}:
         raise ValueError(f"{path} has no load of one text")
@@ -194,7 +205,7 @@ def read_measured(path: Path, cold_share: float) -> Basis:
     )
     if measured.emulated:
         source += " **They come from an emulator, and say nothing about the speed of Lambda.**"
-    return Basis(source, requests, names)
+    return Basis(source, "", requests, names)
 
 
 def _median(figure: Figure | None) -> float | None:

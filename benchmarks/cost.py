@@ -103,11 +103,8 @@ def report(basis: Basis, cold_share: float) -> Iterator[str]:
     yield from _sizes(basis, cold_share, best)
     yield ""
     yield (
-        f"**{best.memory_mb:,} MB** is the fastest of those that cost least for a text alone. Up to one vCPU a token costs the same "
-        "whatever the memory, since a request takes as much longer as it has less CPU. More memory answers sooner; a text alone "
-        "then costs more, since two CPUs do not halve its time, and so does a cold start, which uses one. Warm requests of many texts "
-        "use all CPUs."
-    )
+        f"**{best.memory_mb:,} MB** is the fastest of those that cost least for a text alone. {basis.explanation}"
+    ).rstrip()
     yield ""
     yield from _shorter_requests(basis, best, cold_share)
     yield ""
@@ -218,18 +215,21 @@ def main() -> int:
     parser.add_argument(
         "--cold", type=float, default=COLD_SHARE, help="share of requests that are cold, 0 to 1 (%(default)s)"
     )
-    parser.add_argument("--speed", type=float, help="seconds on Lambda's x86_64 for one measured (1)")
-    parser.add_argument("--arm-speed", type=float, help="the same on arm64 (1)")
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds on Lambda's x86_64 for one measured (1)")
+    parser.add_argument("--arm-speed", type=float, default=1.0, help="the same on arm64 (1)")
     parser.add_argument(
         "--measured", type=Path, metavar="FILE", help="price what `embeddings measure` wrote; writes no file"
     )
     parser.add_argument("--plot", action="store_true", help="draw cost.svg too (needs matplotlib)")
     options = parser.parse_args()
-    speeds = {"x86_64": options.speed or 1.0, "arm64": options.arm_speed or 1.0}
+    speeds = {"x86_64": options.speed, "arm64": options.arm_speed}
     if not 0 <= options.cold <= 1 or min(speeds.values()) <= 0:
         parser.error("--cold is a share from 0 to 1, --speed and --arm-speed are above 0")
-    if options.measured and (options.speed or options.arm_speed):
+    if options.measured and set(speeds.values()) != {1.0}:
         parser.error("--speed and --arm-speed are for this machine's figures: those of --measured are Lambda's")
+    written = not options.measured and (options.cold, *speeds.values()) == (COLD_SHARE, 1.0, 1.0)
+    if options.plot and not written:
+        parser.error("--plot draws the committed figures: it goes with no other option")
     try:
         if options.measured:
             basis = read_measured(options.measured, options.cold)
@@ -240,7 +240,7 @@ def main() -> int:
         return 1
     text = "\n".join(report(basis, options.cold)) + "\n"
     print(text)
-    if options.measured or (options.cold, *speeds.values()) != (COLD_SHARE, 1.0, 1.0):
+    if not written:
         return 0
     table = [
         asdict(price(request, architecture, share))

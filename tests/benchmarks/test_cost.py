@@ -6,6 +6,7 @@ import re
 import pytest
 
 from benchmarks import basis, cost, worst_day
+from containers.tools import PROJECT
 from infra.watch.prices import COMPUTE, USD_PER_REQUEST
 from runtime.aws.telemetry import Telemetry
 from runtime.http.messages import Response
@@ -55,7 +56,9 @@ def measured(**changes) -> dict:
     def warm(load: str, tokens: int, texts: int, billed: float) -> dict:
         return {"load": load, "tokens": tokens, "texts": texts, "count": 50, "billed_ms": {"p50": billed, "p95": None}}
 
-    cold = {"count": 5, "init_ms": {"p50": 400.0, "p95": 500.0, "p99": None}}
+    def cold(billed: float) -> dict:
+        return {"count": 5, "billed_ms": {"p50": billed, "p95": 500.0, "p99": None}}
+
     function = {"function": "arn:aws:lambda:eu-west-1:123456789012:function:embeddings", "region": "eu-west-1"}
     return {
         **{"format": 1, "date": "2026-11-26T03:00:00+00:00", **function, "architecture": "arm64"},
@@ -63,10 +66,10 @@ def measured(**changes) -> dict:
         "sizes": [
             {
                 "memory_mb": 3008,
-                "cold": cold,
+                "cold": cold(460),
                 "warm": [warm("512", 512, 1, 60), warm("16", 16, 1, 3), warm("batch", 4224, 24, 270)],
             },
-            {"memory_mb": 1769, "cold": cold, "warm": [warm("512", 512, 1, 100)], "peak_memory_mb": 193},
+            {"memory_mb": 1769, "cold": cold(500), "warm": [warm("512", 512, 1, 100)], "peak_memory_mb": 193},
         ],
         **changes,
     }
@@ -87,7 +90,20 @@ def test_what_was_measured_at_a_function_is_priced_as_it_was_billed(tmp_path, mo
     rows = [line for line in out.splitlines() if re.match(r"\| \**\d,", line)]
     assert status == 0
     assert len(rows) == 2 and f"| 400 | 100 | {usd:.4f} |" in rows[0] and f"| 270 | {batch:.4f} |" in rows[1]
+    assert "whatever the memory" not in out
     assert "embeddings in eu-west-1" in out and "| batch of 24 (ms) |" in out and "emulator" not in out
+
+
+def test_the_prices_are_those_of_the_report_beside_the_file(monkeypatch, capsys):
+    file = PROJECT / "docs" / "measured.json"
+    _, out, _ = run(monkeypatch, capsys, "--measured", str(file))
+    summary = re.findall(
+        r"^\| ([\d,]+) MB \| [\d,.]+ \| [\d,.]+ \| ([\d.]+) \| (\d+) \|$",
+        (PROJECT / "docs" / "measuring.md").read_text(),
+        re.M,
+    )
+    priced = re.findall(r"^\| \**([\d,]+)\** \| (?:[\d.,]+ \| ){3}([\d.]+) \| (\d+) \|", out, re.M)
+    assert len(summary) == 2 and priced == summary
 
 
 def test_an_emulator_s_file_is_labelled(tmp_path, monkeypatch, capsys):
@@ -112,9 +128,9 @@ def without(*path) -> str:
         ("{", r"is not a file of `embeddings measure`"),
         (json.dumps(measured(format=2)), r"is not a file of `embeddings measure`: .*format"),
         (json.dumps(measured(sizes=[])), r"is not a file of `embeddings measure`: .*sizes"),
-        (json.dumps(measured(sizes=[{"memory_mb": 1769, "warm": []}])), r"no init phase at 1769 MB; --cold 0"),
-        (without("sizes", 1, "cold"), r"no init phase at 1769 MB; --cold 0"),
-        (without("sizes", 0, "cold", "init_ms", "p50"), r"no init phase at 3008 MB"),
+        (json.dumps(measured(sizes=[{"memory_mb": 1769, "warm": []}])), r"no cold starts at 1769 MB; --cold 0"),
+        (without("sizes", 1, "cold"), r"no cold starts at 1769 MB; --cold 0"),
+        (without("sizes", 0, "cold", "billed_ms", "p50"), r"no cold starts at 3008 MB"),
         (without("sizes", 0, "warm", 1, "billed_ms"), r"does not say what the load '16' was billed at 3008 MB"),
     ],
 )
@@ -171,3 +187,19 @@ def test_the_lines_of_a_request_fit_in_what_the_worst_day_counts():
         )
         assert sum(map(len, lines)) <= worst_day.LOG_BYTES
         lines.pop()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--speed", "0"], "are above 0"),
+        (["--arm-speed", "0"], "are above 0"),
+        (["--measured", "measured.json", "--speed", "2"], "those of --measured are Lambda's"),
+        (["--measured", "measured.json", "--plot"], "--plot"),
+        (["--cold", "0.5", "--plot"], "--plot"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, capsys, *arguments)
+    assert message in capsys.readouterr().err

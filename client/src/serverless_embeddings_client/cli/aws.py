@@ -12,9 +12,11 @@ NOT_ALLOWED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
 
 @cache
-def client(service: str, region: str | None = None, attempts: int = 8, connections: int = 10):
+def client(
+    service: str, region: str | None = None, attempts: int = 8, connections: int = 10, seconds: int = LONGEST_CALL
+):
     """A client of ``service``; by default in the region of the environment or the profile. It tries a call ``attempts`` times at
-    most, and has so many ``connections`` for calls at a time.
+    most, has so many ``connections`` for calls at a time, and waits ``seconds`` for an answer.
 
     Raises:
         CommandError: no region is set, or the profile does not exist.
@@ -26,7 +28,7 @@ def client(service: str, region: str | None = None, attempts: int = 8, connectio
 
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
-        read_timeout=LONGEST_CALL,
+        read_timeout=seconds,
         max_pool_connections=connections,
     )
     with explained(f"use {service}"):

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ from .asking import ask
 from .errors import CommandError, ExitCode
 
 LEVELS = "1,2,4,8"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Ctrl-C, `kill`, and a terminal that is closed, as CloudShell's is after some minutes; Windows has no SIGHUP."""
 
 
 def measure(
@@ -20,7 +22,7 @@ def measure(
         str,
         typer.Option(
             metavar="NAME",
-            help="The Lambda function's name or ARN, of which the alias `live` is measured unless it names another.",
+            help="The Lambda function's name (the stack's output FunctionName) or ARN, of which the alias `live` is measured unless it names another.",
             show_default=False,
         ),
     ],
@@ -72,17 +74,19 @@ def measure(
     if not yes:
         ask()
     for each in SIGNALS:
-        signal.signal(each, _stop)
+        if each == signal.SIGINT or signal.getsignal(each) != signal.SIG_IGN:  # which `nohup` sets
+            signal.signal(each, _stop)
     try:
         found.clean_up()
-        found.check_same(served)
         measured = run.measured()
         for size in sizes:
             measured["sizes"].append(run.size(size, _say))
-            _save(measured, output)
     except KeyboardInterrupt:
+        raise CommandError("stopped; the function is as it was, and no figures are kept", ExitCode.STOPPED) from None
+    finally:
+        _ignore_signals()
         found.clean_up()
-        raise CommandError("stopped; the function is as it was", ExitCode.STOPPED) from None
+    _save(measured, output)
     print(output.with_suffix(".md").read_text(), end="")
     _plot(measured, output.with_suffix(".svg"))
     _say(f"the figures are in {output}, the report in {output.with_suffix('.md')}")
@@ -90,10 +94,15 @@ def measure(
 
 def _stop(*_: object) -> None:
     """Stop the run, once: what it has changed is put back, however impatient somebody is."""
+    _ignore_signals()
+    with suppress(OSError):  # the terminal may be gone
+        _say("stopping; the function is put back")
+    raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    _say("stopping; the function is put back")
-    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

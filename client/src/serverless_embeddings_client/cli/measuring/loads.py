@@ -33,7 +33,7 @@ def make_loads(info: Mapping[str, Any], count_tokens: Callable[[str], int]) -> d
         info: The answer of ``/info``.
         count_tokens: Has the endpoint count the tokens of a text.
     """
-    longest = info["max_input_length"]
+    longest = min(info["max_input_length"], info["max_batch_tokens"])
     short, long = (count_tokens(text(words)) for words in PROBES)
     each = max(1.0, (long - short) / (PROBES[1] - PROBES[0]))
     around = long - each * PROBES[1]

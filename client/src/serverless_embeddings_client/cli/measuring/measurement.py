@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ..aws import executions
 from ..errors import CommandError
 from ..reports import dollars
 from .loads import BATCH, make_loads
 from .results import cold_result, peaks, request_usd, throughput_result, warm_result
 from .runs import Answer, Caller
-from .versions import Function
+from .versions import LARGEST_MB, Function
 
 LEVEL_SECONDS = 5
 """How long requests are sent at each level of concurrency."""
@@ -19,7 +18,7 @@ INIT_MS = 10_000
 """Longest init phase that Lambda lets pass."""
 SLOWEST = 1.7
 """Lambda's CPUs differ by as much (docs/bulk.md); the probe may have met the fastest."""
-SMALLEST_MB, LARGEST_MB = 128, 10_240
+SMALLEST_MB = 128
 AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
@@ -34,7 +33,7 @@ class Measurement:
         levels: Requests at a time, for the throughput.
 
     Raises:
-        CommandError: the function does not answer, or serves no embedding model.
+        CommandError: the function may run too little at a time, does not answer, or serves no embedding model.
     """
 
     def __init__(
@@ -42,11 +41,20 @@ class Measurement:
     ) -> None:
         self._function, self._served, self._requests = function, served, requests
         self._architecture: str = served["Architectures"][0]
-        self._may_run, self._account = executions(function.name, function.region)
+        self._may_run, self._account = function.executions()
         # Half of what the function may run is left to its callers.
-        most = max(self._may_run // 2, 1)
+        most = self._may_run // 2
+        if most < 1:
+            raise CommandError(
+                f"{function.name} may have {self._may_run} executions at a time beside those that are provisioned; a measurement takes "
+                "half of them, and so needs 2 or more: raise reserved_concurrency, or the account's quota"
+            )
         self._cold = min(cold, most)
         self._levels = [level for level in levels if level <= most]
+        if not self._levels:
+            raise CommandError(
+                f"--concurrency: give a number from 1 to {most}, half of what {function.name} may have at a time"
+            )
         self._environments = max([self._cold, *self._levels])
         self._notes = list(self._limits(cold, levels))
         caller = self._caller(function.alias)
@@ -104,7 +112,7 @@ class Measurement:
             CommandError: AWS or the function failed.
         """
         say(f"· {memory_mb:,} MB: a version is made")
-        with self._function.temporary_version(memory_mb) as version:
+        with self._function.temporary_version(memory_mb, self._served) as version:
             caller = self._caller(version)
             say(f"· {memory_mb:,} MB: cold starts")
             first = caller.at_once(next(iter(self._loads.values())), self._cold)
@@ -124,12 +132,16 @@ class Measurement:
                 f"Of {len(answers):,} answers at {memory_mb:,} MB {unreported:,} came without Lambda's report."
             )
             say(self._notes[-1])
+        if refused := sum(each.refused for each in answers):
+            self._notes.append(f"At {memory_mb:,} MB requests were refused {refused:,} times, and sent again.")
+            say(self._notes[-1])
         figures = {"cold": cold_result(first), "warm": warm, "throughput": levels}
         return {"memory_mb": memory_mb, **figures, **peaks(answers)}
 
     def _caller(self, version: str) -> Caller:
         key = os.environ.get("EMBEDDINGS_API_KEY")
-        return Caller(self._function.name, version, self._function.region, self._environments, key)
+        function, timeout = self._function, self._served["Timeout"]
+        return Caller(function.name, version, function.region, self._environments, timeout, key)
 
     def _limits(self, cold: int, levels: Sequence[int]) -> Iterator[str]:
         """What is left out, since the function may have too few executions at a time."""

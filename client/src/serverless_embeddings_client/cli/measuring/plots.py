@@ -1,6 +1,7 @@
 """The figures as a picture, where matplotlib is installed (the extra ``plots``)."""
 
 from collections.abc import Mapping
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ def plot(measured: Mapping[str, Any], path: Path) -> None:
     for size in sizes:
         label = f"{size['memory_mb']:,} MB"
         names = [load["load"] for load in size["warm"]]
-        (line,) = latency.plot(names, [load["end_to_end_ms"]["p50"] for load in size["warm"]], "o-", label=label)
-        p99 = [load["end_to_end_ms"]["p99"] for load in size["warm"]]
+        (line,) = latency.plot(names, [_rank(load, "p50") for load in size["warm"]], "o-", label=label)
+        p99 = [_rank(load, "p99") for load in size["warm"]]
         latency.plot(names, p99, "o:", color=line.get_color())
         levels = size["throughput"]
         rates = [level["texts_per_second"] for level in levels]
@@ -41,3 +42,8 @@ def plot(measured: Mapping[str, Any], path: Path) -> None:
         axes.legend()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _rank(load: Mapping[str, Any], rank: str) -> float:
+    """A percentile of the time end to end; NaN, which is not drawn, if no answer was warm."""
+    return load["end_to_end_ms"][rank] if load["end_to_end_ms"] else nan

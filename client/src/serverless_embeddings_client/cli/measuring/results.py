@@ -72,8 +72,8 @@ def throughput_result(found: Throughput) -> dict[str, Any]:
         "requests": found.requests,
         "refused": found.refused,
         "seconds": round(found.seconds, 3),
-        "texts_per_second": round(found.texts / found.seconds, 2),
-        "tokens_per_second": round(found.tokens / found.seconds, 1),
+        "texts_per_second": round(found.texts_per_second, 2),
+        "tokens_per_second": round(found.tokens_per_second, 1),
     }
 
 

@@ -3,14 +3,14 @@
 import json
 import time
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from ...client import ADVICE
 from ...function import THROTTLED, failure, to_event, to_response
@@ -20,10 +20,14 @@ from .lines import Report, read_line, read_report
 
 REFUSED_SECONDS = 0.1
 """How long a caller waits that was refused."""
+START_SECONDS = 60
+"""How long Lambda may take for a new environment before the function's time counts."""
+TRIES = 100
+"""How often a request is sent that is refused."""
 
 
 class Refused(CommandError):
-    """Lambda had no free environment for a request."""
+    """Lambda had no free environment for a request, or the connection failed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Answer:
     """None if the log's end had none."""
     line: dict[str, Any]
     """The function's own line, empty if the log's end had none."""
+    refused: int = 0
+    """How often the request was refused before."""
 
     @property
     def is_cold(self) -> bool:
@@ -53,10 +59,12 @@ class Throughput:
     requests: int
     """That were answered."""
     refused: int
-    """For want of a free environment."""
+    """For want of a free environment, or of a connection."""
     seconds: float
-    texts: int
-    tokens: int
+    """Of the caller whose last answer came last."""
+    texts_per_second: float
+    """The sum of the callers' rates, each by its own time: a caller who has ended is not counted as idle."""
+    tokens_per_second: float
 
 
 class Caller:
@@ -64,13 +72,16 @@ class Caller:
 
     Args:
         connections: Most requests at a time.
+        timeout: Seconds that the function may take for a request.
         api_key: The key of a deployment with ``auth=api_key``.
     """
 
-    def __init__(self, function: str, version: str, region: str | None, connections: int, api_key: str | None) -> None:
+    def __init__(
+        self, function: str, version: str, region: str | None, connections: int, timeout: int, api_key: str | None
+    ) -> None:
         self._target = {"FunctionName": function, "Qualifier": version}
         # A call that is tried again would count as one that took long.
-        self._lambda = client("lambda", region, attempts=1, connections=connections)
+        self._lambda = client("lambda", region, attempts=1, connections=connections, seconds=timeout + START_SECONDS)
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     def info(self) -> dict[str, Any]:
@@ -79,18 +90,28 @@ class Caller:
         Raises:
             CommandError: it does not answer, or serves no embedding model.
         """
-        found = self._send("GET", "info")[0].json()
-        if found.get("dimensions") is None:
+        response, *_ = self._send("GET", "info")
+        with self._understood():
+            found = response.json()
+            dimensions = found["dimensions"]
+        if dimensions is None:
             raise CommandError(f"{self._target['FunctionName']} does not serve an embedding model")
         return found
 
     def embed(self, texts: list[str]) -> Answer:
-        """Have ``texts`` embedded.
+        """Have ``texts`` embedded. A request that is refused is sent again; the last time counts.
 
         Raises:
-            CommandError: the function failed, or refused the request.
-            Refused: no environment was free.
+            CommandError: the function failed, or refuses the request.
+            Refused: all tries were refused.
         """
+        for refused in range(TRIES - 1):
+            with suppress(Refused):
+                return replace(self._embed(texts), refused=refused)
+            time.sleep(REFUSED_SECONDS)
+        return replace(self._embed(texts), refused=TRIES - 1)
+
+    def _embed(self, texts: list[str]) -> Answer:
         body = {"input": texts, "encoding_format": "base64", "long_texts": "truncate"}
         response, log, seconds = self._send("POST", "v1/embeddings", body)
         request_id = response.headers["x-request-id"]
@@ -111,31 +132,28 @@ class Caller:
 
         def warm_up() -> None:
             with suppress(Refused):
-                self.embed(texts)
+                self._embed(texts)
 
-        def call_until(deadline: float) -> tuple[list[int], int]:
-            tokens, refused = [], 0
-            while time.perf_counter() < deadline:
+        def call() -> tuple[list[int], int, float]:
+            tokens, refused, start = [], 0, time.perf_counter()
+            while (took := time.perf_counter() - start) < seconds:
                 try:
-                    tokens.append(self.embed(texts).tokens)
+                    tokens.append(self._embed(texts).tokens)
                 except Refused:
                     refused += 1
                     time.sleep(REFUSED_SECONDS)
-            return tokens, refused
+            return tokens, refused, took
 
         with ThreadPoolExecutor(concurrency) as pool:
             _all(pool, warm_up, concurrency)
-            start = time.perf_counter()
-            found = _all(pool, lambda: call_until(start + seconds), concurrency)
-            took = time.perf_counter() - start
-        requests = sum(len(tokens) for tokens, _ in found)
+            found = _all(pool, call, concurrency)
         return Throughput(
             concurrency=concurrency,
-            requests=requests,
-            refused=sum(refused for _, refused in found),
-            seconds=took,
-            texts=requests * len(texts),
-            tokens=sum(sum(tokens) for tokens, _ in found),
+            requests=sum(len(tokens) for tokens, *_ in found),
+            refused=sum(refused for _, refused, _ in found),
+            seconds=max(took for *_, took in found),
+            texts_per_second=sum(len(tokens) * len(texts) / took for tokens, _, took in found),
+            tokens_per_second=sum(sum(tokens) / took for tokens, _, took in found),
         )
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[httpx.Response, str, float]:
@@ -151,16 +169,28 @@ class Caller:
                 if error.response["Error"]["Code"] in THROTTLED:
                     raise Refused("Lambda had no free environment", ExitCode.FAILED) from None
                 raise
+            except (ConnectionClosedError, EndpointConnectionError) as error:
+                raise Refused(f"cannot invoke the function: {error}", ExitCode.FAILED) from None
         took = time.perf_counter() - start
         if "FunctionError" in answer:
             raise CommandError(f"the function failed: {failure(result)}", ExitCode.FAILED)
-        response = to_response(json.loads(result))
+        with self._understood():
+            response = to_response(json.loads(result))
         if response.status_code != 200:
             advice = f"; {ADVICE[response.status_code]}" if response.status_code in ADVICE else ""
             raise CommandError(
                 f"the function answers with status {response.status_code}: {response.text[:300]}{advice}"
             )
         return response, b64decode(answer.get("LogResult", "")).decode(errors="replace"), took
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Refuse an answer whose reading fails here."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError):
+            name = self._target["FunctionName"]
+            raise CommandError(f"{name} does not answer as an embeddings endpoint") from None
 
 
 def _all(pool: ThreadPoolExecutor, function: Callable[[], Any], count: int) -> list[Any]:
