@@ -120,6 +120,7 @@ def audit(tmp_path):
         "requirements.txt",
         "constraints.txt",
         "client/pyproject.toml",
+        "runtime/compiler.txt",
         *(f"{folder}/requirements.txt" for folder in folders),
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
