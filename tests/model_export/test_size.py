@@ -132,7 +132,7 @@ def test_an_export_takes_at_most_three_times_its_weights_in_memory(tmp_path, kin
             "hidden_size": width,
             "intermediate_size": 2 * width,
         }
-        options |= {"vocab_size": 30_000, "max_position_embeddings": 512, "pad_token_id": 0}
+        options |= {"vocab_size": 30_522, "max_position_embeddings": 512, "pad_token_id": 0}
         if kind == "Qwen3":
             options |= {"num_key_value_heads": 4, "head_dim": width // 8}
         folder = tmp_path / f"{kind}-{width}"
