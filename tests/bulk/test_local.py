@@ -39,7 +39,14 @@ def start(folder: Path, artifact: Path, *points: str) -> subprocess.Popen:
     places = [folder / "in", folder / "out", artifact, folder / "flags"]
     command = [sys.executable, "-m", "tests.bulk.run_with_faults", *map(str, places), *points]
     return subprocess.Popen(
-        command, cwd=PROJECT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=PROJECT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's job in the background ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
