@@ -1,7 +1,6 @@
 """`embeddings bulk`: a corpus in S3, or in a folder, becomes Parquet files of vectors, by a job."""
 
 import json
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ import typer
 
 from .. import batches
 from . import jobs, local_jobs, reports
-from .asking import ask
+from .dialogue import ask, say
 from .errors import CommandError, ExitCode
 from .places import S3, Place
 from .watching import Display
@@ -149,7 +148,7 @@ def run(
         if detach:
             raise CommandError("--detach is for jobs on S3: one on folders runs in this command")
         if Place(output).last_run():
-            _say(f"{output}: continues, with what earlier runs have not embedded")
+            say(f"{output}: continues, with what earlier runs have not embedded")
         start = time.monotonic()
         _end(local_jobs.run(job, model_dir), output, time.monotonic() - start)
         return
@@ -158,9 +157,9 @@ def run(
     if not yes and forecast["splits"]:
         ask()
     execution = found.start(job)
-    _say(f"started {execution}")
+    say(f"started {execution}")
     if detach:
-        _say(_how_to_look(output))
+        say(_how_to_look(output))
         print(execution)
         return
     _follow(jobs.Execution(execution))
@@ -238,7 +237,7 @@ def errors(job: Written) -> None:
     for each in place.split_errors():
         splits += 1
         print(json.dumps(each, ensure_ascii=False))
-    _say(f"{rows:,} rows could not be embedded, {splits:,} splits failed in the last run")
+    say(f"{rows:,} rows could not be embedded, {splits:,} splits failed in the last run")
 
 
 @app.command()
@@ -251,11 +250,7 @@ def cancel(job: Written, deployment: DeploymentName = jobs.DEPLOYMENT) -> None:
     if now.is_over:
         raise CommandError(f"{execution.arn} is over: it has {now.status.lower().replace('_', ' ')}")
     execution.stop()
-    _say(f"stopped {execution.arn}; the same `embeddings bulk run` continues it")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    say(f"stopped {execution.arn}; the same `embeddings bulk run` continues it")
 
 
 def _estimate(deployment: jobs.Deployment, job: dict) -> dict:
@@ -287,7 +282,7 @@ def _follow(execution: jobs.Execution) -> None:
                     break
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        _say(f"the job runs on\n{_how_to_look(output)}")
+        say(f"the job runs on\n{_how_to_look(output)}")
         raise typer.Exit(ExitCode.STOPPED) from None
     except CommandError as error:
         raise CommandError(f"{error}\nthe job may run on\n{_how_to_look(output)}", error.exit_code) from None

@@ -2,14 +2,13 @@
 
 import json
 import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .asking import ask
+from .dialogue import ask, say
 from .errors import CommandError, ExitCode
 
 LEVELS = "1,2,4,8"
@@ -68,9 +67,9 @@ def measure(
     leftovers = found.leftovers()
     if not leftovers:
         found.check_same(served)
-    _say(run.plan(sizes))
+    say(run.plan(sizes))
     if leftovers:
-        _say("another run was stopped, or is under way: what it has changed is put back, and its versions are deleted")
+        say("another run was stopped, or is under way: what it has changed is put back, and its versions are deleted")
     if not yes:
         ask()
     for each in SIGNALS:
@@ -80,7 +79,7 @@ def measure(
         found.clean_up()
         measured = run.measured()
         for size in sizes:
-            measured["sizes"].append(run.size(size, _say))
+            measured["sizes"].append(run.size(size, say))
     except KeyboardInterrupt:
         raise CommandError("stopped; the function is as it was, and no figures are kept", ExitCode.STOPPED) from None
     finally:
@@ -89,24 +88,20 @@ def measure(
     _save(measured, output)
     print(output.with_suffix(".md").read_text(), end="")
     _plot(measured, output.with_suffix(".svg"))
-    _say(f"the figures are in {output}, the report in {output.with_suffix('.md')}")
+    say(f"the figures are in {output}, the report in {output.with_suffix('.md')}")
 
 
 def _stop(*_: object) -> None:
     """Stop the run, once: what it has changed is put back, however impatient somebody is."""
     _ignore_signals()
     with suppress(OSError):  # the terminal may be gone
-        _say("stopping; the function is put back")
+        say("stopping; the function is put back")
     raise KeyboardInterrupt
 
 
 def _ignore_signals() -> None:
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -142,4 +137,4 @@ def _plot(measured: dict[str, Any], path: Path) -> None:
     try:
         plot(measured, path)
     except ModuleNotFoundError as error:
-        _say(f"no plots: {error.name} is missing; pip install 'serverless-embeddings-client[plots]'")
+        say(f"no plots: {error.name} is missing; pip install 'serverless-embeddings-client[plots]'")

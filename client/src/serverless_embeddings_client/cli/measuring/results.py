@@ -26,9 +26,13 @@ def percentiles(values: Iterable[float | None]) -> dict[str, float] | None:
     return {f"p{rank}": round(float(value), 3) for rank, value in zip(PERCENTILES, found, strict=True)}
 
 
+def _gb_seconds(billed_ms: float, memory_mb: int) -> float:
+    return billed_ms / 1000 * memory_mb / 1024
+
+
 def request_usd(billed_ms: float, memory_mb: int, architecture: str) -> float:
     """Dollars for a request, by list price."""
-    return billed_ms / 1000 * memory_mb / 1024 * USD_PER_GB_SECOND[architecture] + USD_PER_REQUEST
+    return _gb_seconds(billed_ms, memory_mb) * USD_PER_GB_SECOND[architecture] + USD_PER_REQUEST
 
 
 def cold_result(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def _summary(sizes: Sequence[Mapping[str, Any]], load: str, architecture: str) -
         if (once := cold["billed_ms"]) and (first := size["warm"][0]["billed_ms"]) and warm["billed_ms"]:
             billed = warm["billed_ms"]["p50"] + COLD_SHARE * (once["p50"] - first["p50"])
             usd = request_usd(billed, size["memory_mb"], architecture) / warm["tokens"] * 1e6
-            requests = min(FREE_GB_SECONDS / (billed / 1000 * size["memory_mb"] / 1024), FREE_REQUESTS)
+            requests = min(FREE_GB_SECONDS / _gb_seconds(billed, size["memory_mb"]), FREE_REQUESTS)
             free = requests * warm["tokens"] / 1e6
         times = (*_ranks(cold["end_to_end_ms"], 1), *_ranks(warm["end_to_end_ms"], 1))
         yield _row(_mb(size), *times, _number(usd, 4), _number(free, 0))

@@ -1,10 +1,15 @@
-"""The question before money is spent."""
+"""What commands say beside their output, and the question before money is spent."""
 
 import sys
 
 import typer
 
 from .errors import CommandError
+
+
+def say(text: str) -> None:
+    """Print a line to stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def ask() -> None:
