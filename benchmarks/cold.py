@@ -2,19 +2,25 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
+
 from containers import base_image, emulator, flattened, image, podman
 from containers.emulator import FunctionContainer
 from containers.tools import PROJECT, ToolError
+from runtime import slim_numpy
+
+from . import IMAGE_ENVIRONMENT
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""No telemetry, and no thread of OpenBLAS for each CPU: the image does not have it (runtime/blas.c), numpy's wheel here does."""
+PACKAGES = PROJECT / "build" / "benchmarks" / "packages"
+"""Packages as in the image, where they differ from those of this environment."""
 
 
 def can_drop_page_cache() -> bool:
@@ -32,6 +38,7 @@ def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], Non
     """Start ours and the plain build in turns, each in a fresh process on one CPU. Returns the figures of the fastest run by kind
     ("ours", "plain") and page cache ("warm" and, where this process may drop it, "dropped"): milliseconds and megabytes."""
     results: dict = {"ours": {}, "plain": {}}
+    _copy_numpy()
     for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
         runs: dict[str, list[dict]] = {"ours": [], "plain": []}
         for turn in range(rounds + (cache == "warm")):
@@ -47,15 +54,23 @@ def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], Non
     return results
 
 
+def _copy_numpy() -> None:
+    """Put numpy into :data:`PACKAGES`, without what the image does without."""
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    for name in ("numpy", "numpy.libs"):
+        shutil.copytree(Path(numpy.__file__).parents[1] / name, PACKAGES / name)
+    slim_numpy.main(PACKAGES)
+
+
 def _process(kind: str, folder: Path) -> dict:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "EMBEDDINGS_"))}
-    command = [sys.executable, "-m", "benchmarks.cold_process", kind, str(folder)]
+    # Neither with a function that runs before the command, for which the process would begin as a copy of this one, nor with `-m`, which
+    # imports more: both take CPU time that is not a start's.
+    command = ["taskset", "--cpu-list", "0", sys.executable, PROJECT / "benchmarks" / "cold_process.py", kind, folder]
     started = time.clock_gettime(time.CLOCK_MONOTONIC)
     done = subprocess.run(
         [*command, str(started)],
-        cwd=PROJECT,
-        env=env | (ENVIRONMENT if kind == "ours" else {}),
-        preexec_fn=lambda: os.sched_setaffinity(0, {0}),
+        env=env | {"PYTHONPATH": f"{PACKAGES}:{PROJECT}"} | IMAGE_ENVIRONMENT if kind == "ours" else env,
         capture_output=True,
         text=True,
         check=True,

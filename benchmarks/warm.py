@@ -9,6 +9,7 @@ from pathlib import Path
 
 from containers.tools import PROJECT
 
+from . import IMAGE_ENVIRONMENT
 from .loads import BATCH
 from .peers import HANDLER, Paths
 
@@ -21,13 +22,16 @@ CPUS = (1, 2)
 class Worker:
     """A peer in its own process; a context manager."""
 
-    def __init__(self, python: Path, peer: str, threads: int, paths: Paths) -> None:
+    def __init__(
+        self, python: Path, peer: str, threads: int, paths: Paths, variables: dict[str, str] | None = None
+    ) -> None:
+        """``variables``: more variables of its environment."""
         self.peer = peer
         values = json.dumps(asdict(paths), default=str)
         # Each peer sets its threads through its own API; these variables set those of its dependencies.
         env = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
         # A machine may pin OpenBLAS to the instructions of an old CPU; here OpenBLAS shall choose.
-        env = {name: value for name, value in env.items() if not name.startswith("OPENBLAS_")}
+        env = {name: value for name, value in env.items() if not name.startswith("OPENBLAS_")} | (variables or {})
         command = [str(python), "-m", "benchmarks.worker", peer, str(threads), values]
         self._process = subprocess.Popen(
             command,
@@ -102,10 +106,10 @@ def measure(
 def on_cpus(
     python: Path, paths: Paths, loads: dict[str, list[str]], rounds: int, say: Callable[[str], None]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure the handler with each number of :data:`CPUS`, in turns. Returns by that number and the load the least milliseconds by
-    the clock (``wall_ms``) and of CPU (``cpu_ms``)."""
+    """Measure the handler with each number of :data:`CPUS`, in turns, with the image's variables. Returns by that number and the load the
+    least milliseconds by the clock (``wall_ms``) and of CPU (``cpu_ms``)."""
     results: dict[str, dict[str, dict[str, float]]] = {str(cpus): {} for cpus in CPUS}
-    workers = {str(cpus): Worker(python, HANDLER, cpus, paths) for cpus in CPUS}
+    workers = {str(cpus): Worker(python, HANDLER, cpus, paths, IMAGE_ENVIRONMENT) for cpus in CPUS}
     try:
         for worker in workers.values():
             if reason := worker.wait():

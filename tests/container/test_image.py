@@ -12,6 +12,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from benchmarks import IMAGE_ENVIRONMENT
 from benchmarks.cold import drop_page_cache
 from containers import flattened, podman, sbom
 from containers import image as images
@@ -95,6 +96,20 @@ def test_the_modules_of_a_start_hide_no_other_of_the_standard_library(function):
     for name in ("json", "logging", "encodings.utf_8"):
         place = function.execute("python", "-c", f"import sys, {name}; print(sys.modules['{name}'].__file__)")
         assert place.startswith("/usr/local/lib/start/")
+
+
+def test_memory_comes_in_huge_pages(function):
+    """malloc asks for them, which marks the memory as "hg"; where the kernel has none for the asking, it does not ask."""
+    if "[madvise]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text():
+        pytest.skip("the kernel has no huge pages for the asking")
+    code = "made = [bytearray(100_000) for _ in range(200)]; print([line for line in open('/proc/self/smaps') if ' hg' in line])"
+    assert "VmFlags" in function.execute("python", "-c", code)
+
+
+def test_benchmarks_of_processes_have_its_environment(image):
+    variables = json.loads(podman.run("inspect", image))[0]["Config"]["Env"]
+    for name in ("GLIBC_TUNABLES", "PYTHONMALLOC"):
+        assert f"{name}={IMAGE_ENVIRONMENT[name]}" in variables
 
 
 def test_text_is_utf_8(function):
