@@ -53,8 +53,8 @@ def _warm_table(peers: dict, threads: int) -> Iterator[str]:
 
 def _cpus_table(cpus: dict) -> Iterator[str]:
     one, *others = cpus
-    yield "More than one CPU, through the handler, in turns. A batch has as many texts computed at a time as there are CPUs, a text"
-    yield "alone has all of them."
+    yield "More than one CPU, through the handler, in turns, with the image's variables. A batch has as many texts computed at a time"
+    yield "as there are CPUs, a text alone has all of them."
     yield ""
     yield f"| by the clock: ms | {' | '.join(LOADS.values())} |"
     yield "|---|" + "---:|" * len(LOADS)

@@ -6,8 +6,9 @@ Each text goes through the graph alone, unpadded, so that a result cannot depend
 import os
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 import numpy as np
 
@@ -24,6 +25,35 @@ def _ignore(step: str) -> None:
 def count_cpus() -> int:
     """The CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _load(
+    tokenizer: Callable[[], Tokenizer], session: Callable[[], Session], on_step: Callable[[str], None]
+) -> tuple[Tokenizer, Session]:
+    """Load both: at the same time where there is more than one CPU, since they take about as long and neither holds Python's lock."""
+    if count_cpus() == 1:
+        loaded = tokenizer()
+        on_step("tokenizer")
+        return loaded, session()
+    outcome: list[Tokenizer | Exception] = []
+
+    def load_tokenizer() -> None:
+        try:
+            outcome.append(tokenizer())
+        except Exception as error:  # raised where it is waited for
+            outcome.append(error)
+
+    # Not by an executor: its modules take a millisecond and six chunks of a cold start.
+    thread = Thread(target=load_tokenizer)
+    thread.start()
+    try:
+        made = session()
+    finally:
+        thread.join()
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    on_step("tokenizer")
+    return outcome[0], made
 
 
 class Engine:
@@ -51,12 +81,12 @@ class Engine:
         """How many texts may be computed at a time, by as many callers of :attr:`of_one_thread`."""
         self.head = make_head(folder, manifest)
         on_step("manifest")
-        self.tokenizer = Tokenizer(folder, manifest.tokenizer)
-        on_step("tokenizer")
-        self._session = Session(folder, manifest.graph, threads)
+        self.tokenizer, self._session = _load(
+            partial(Tokenizer, folder, manifest.tokenizer), partial(Session, folder, manifest.graph, threads), on_step
+        )
+        on_step("session")
         self._of_one_thread = self if threads == 1 else None
         self._lock = Lock()
-        on_step("session")
 
     @classmethod
     def load(

@@ -1,12 +1,14 @@
 """Artifacts that the engine refuses to load."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from runtime.engine import engine
 from runtime.engine.engine import Engine
-from runtime.engine.manifest import ArtifactError
+from runtime.engine.manifest import ArtifactError, read_manifest
 
 
 @pytest.fixture
@@ -42,7 +44,22 @@ def test_a_manifest_that_it_cannot_serve(changed, values, message):
     assert str(raised.value).startswith(f"{folder / 'manifest.json'}: {message}")
 
 
-def test_steps_are_announced_in_order(artifact):
+@pytest.fixture(params=[1, 2])
+def cpus(request, monkeypatch) -> int:
+    """Tokenizer and session are loaded one after the other with one CPU, at the same time with more."""
+    monkeypatch.setattr(engine, "count_cpus", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("missing", ["tokenizer.kit", "model.onnx"])
+def test_what_cannot_be_loaded_is_named(cpus, changed, missing):
+    folder = changed()
+    (folder / missing).unlink()
+    with pytest.raises((ArtifactError, FileNotFoundError, ValueError), match=re.escape(missing)):
+        Engine(folder, read_manifest(folder))
+
+
+def test_steps_are_announced_in_order(cpus, artifact):
     steps = []
     Engine.load(artifact, threads=1, on_step=steps.append)
     assert steps == ["manifest", "tokenizer", "session"]
