@@ -56,7 +56,7 @@ constraints: .venv/installed-tests ## Write constraints.txt from the installed v
 
 .PHONY: lock
 lock: .venv/installed-tests ## Write the .lock files of runtime and bulk, with hashes, from the .txt beside them
-	@for name in runtime/requirements runtime/compiler bulk/requirements; do \
+	@for name in runtime/requirements runtime/image/compiler bulk/requirements; do \
 		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --universal --python-version 3.11 --only-binary :all: \
 			--no-annotate --custom-compile-command "make lock" --output-file $$name.lock $$name.txt \
 			|| exit 1; done
@@ -68,7 +68,7 @@ base-image: .venv/installed-tests ## Pin the newest image of the Dockerfile's ba
 .PHONY: audit
 audit: .venv/installed-tests ## Look up each pinned version in the advisories of OSV and npm; fails if it cannot ask
 	@$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --vulnerability-service osv \
-		--requirement constraints.txt --requirement runtime/requirements.txt --requirement runtime/compiler.txt || \
+		--requirement constraints.txt --requirement runtime/requirements.txt --requirement runtime/image/compiler.txt || \
 		{ echo "error: the advisories name versions (the table above), or could not be asked: the audit has not passed" >&2; exit 1; }
 	@$(BIN)/npm audit --prefix infra/cli --loglevel error || \
 		{ echo "error: npm names versions (above), or could not be asked: the audit has not passed" >&2; exit 1; }

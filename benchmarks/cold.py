@@ -14,7 +14,7 @@ import numpy
 from containers import base_image, emulator, flattened, image, podman
 from containers.emulator import FunctionContainer
 from containers.tools import PROJECT, ToolError
-from runtime import slim_numpy
+from runtime.image import slim_numpy
 
 from . import IMAGE_ENVIRONMENT
 

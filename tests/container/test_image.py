@@ -47,7 +47,13 @@ def test_no_command_that_builds(function, command):
 
 
 def test_nothing_of_the_machine_that_built_it(image, root):
-    for path in ("etc/pip.conf", "run/secrets/ca_bundle", "root/.cache/pip", "var/task/runtime/Dockerfile"):
+    for path in (
+        "etc/pip.conf",
+        "run/secrets/ca_bundle",
+        "root/.cache/pip",
+        "var/task/runtime/Dockerfile",
+        "var/task/runtime/image",
+    ):
         assert not (root / path).exists()
     configuration = json.loads(podman.run("inspect", image))[0]["Config"]
     assert not [value for value in configuration["Env"] if value.startswith(("PIP_", "SSL_"))]
@@ -139,7 +145,9 @@ def test_numpy_computes_without_openblas_what_it_computes_with_it(function):
 
 
 def test_what_is_left_out_of_numpy_ends_with_its_name(function):
-    with pytest.raises(ToolError, match=r"numpy called LAPACK's \w+, which this image leaves out: see runtime/blas.c"):
+    with pytest.raises(
+        ToolError, match=r"numpy called LAPACK's \w+, which this image leaves out: see runtime/image/blas.c"
+    ):
         function.execute("python", "-c", "import numpy; numpy.linalg.svd(numpy.eye(2))")
 
 

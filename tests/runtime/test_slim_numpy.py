@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import slim_numpy
+from runtime.image import slim_numpy
 
 CODE = "import numpy, numpy.linalg; print(numpy.__file__, numpy.linalg.norm([3.0, 4.0]), repr(numpy.ndarray.__doc__))"
 

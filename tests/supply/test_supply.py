@@ -73,7 +73,7 @@ def test_a_tag_without_an_image_for_arm64_is_not_pinned():
         )
 
 
-@pytest.mark.parametrize("name", ["runtime/requirements", "runtime/compiler", "bulk/requirements"])
+@pytest.mark.parametrize("name", ["runtime/requirements", "runtime/image/compiler", "bulk/requirements"])
 def test_the_lock_has_the_versions_of_the_requirements_with_hashes(name):
     assert pinned(f"{name}.lock") == pinned(f"{name}.txt")
     blocks = re.split(r"\n(?=\S)", (PROJECT / f"{name}.lock").read_text().strip())
@@ -120,10 +120,10 @@ def audit(tmp_path):
         "requirements.txt",
         "constraints.txt",
         "client/pyproject.toml",
-        "runtime/compiler.txt",
+        "runtime/image/compiler.txt",
         *(f"{folder}/requirements.txt" for folder in folders),
     ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     for name in ("created", "installed", "installed-tests"):
         (tmp_path / ".venv" / name).touch()

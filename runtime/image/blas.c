@@ -11,7 +11,7 @@ typedef long long integer;
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
 
 static void missing(const char *name) {
-    fprintf(stderr, "numpy called %s, which this image leaves out: see runtime/blas.c\n", name);
+    fprintf(stderr, "numpy called %s, which this image leaves out: see runtime/image/blas.c\n", name);
     abort();
 }
 
