@@ -35,25 +35,26 @@ def _load(
         loaded = tokenizer()
         on_step("tokenizer")
         return loaded, session()
-    outcome: list[Tokenizer | Exception] = []
+    outcome: list[Session | Exception] = []
 
-    def load_tokenizer() -> None:
+    def load_session() -> None:
         try:
-            outcome.append(tokenizer())
+            outcome.append(session())
         except Exception as error:  # raised where it is waited for
             outcome.append(error)
 
-    # Not by an executor: its modules take a millisecond and six chunks of a cold start.
-    thread = Thread(target=load_tokenizer)
+    # Not the tokenizer: the allocator in kitoken fails when the thread that imported kitoken has ended. And not by an executor, whose
+    # modules take a millisecond and six chunks of a cold start.
+    thread = Thread(target=load_session)
     thread.start()
     try:
-        made = session()
+        loaded = tokenizer()
+        on_step("tokenizer")
     finally:
         thread.join()
     if isinstance(outcome[0], Exception):
         raise outcome[0]
-    on_step("tokenizer")
-    return outcome[0], made
+    return loaded, outcome[0]
 
 
 class Engine:

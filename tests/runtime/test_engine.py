@@ -2,10 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from containers.tools import PROJECT
 from runtime.engine import engine
 from runtime.engine.engine import Engine
 from runtime.engine.manifest import ArtifactError, read_manifest
@@ -57,6 +60,29 @@ def test_what_cannot_be_loaded_is_named(cpus, changed, missing):
     (folder / missing).unlink()
     with pytest.raises((ArtifactError, FileNotFoundError, ValueError), match=re.escape(missing)):
         Engine(folder, read_manifest(folder))
+
+
+SERVES_FROM_THREADS = """
+import sys
+from pathlib import Path
+from threading import Thread
+from containers.tools import PROJECT
+from runtime.engine import engine
+
+engine.count_cpus = lambda: 2
+loaded = engine.Engine.load(Path(sys.argv[1]))
+for _ in range(3):
+    thread = Thread(target=lambda: loaded.embed(loaded.with_special_tokens(loaded.tokenize("text"))))
+    thread.start()
+    thread.join()
+"""
+
+
+def test_threads_that_come_and_go_may_use_it(artifact):
+    """In a process that did not import kitoken before."""
+    command = [sys.executable, "-c", SERVES_FROM_THREADS, str(artifact)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_steps_are_announced_in_order(cpus, artifact):
