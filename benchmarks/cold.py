@@ -14,13 +14,23 @@ import numpy
 from containers import base_image, emulator, flattened, image, podman
 from containers.emulator import FunctionContainer
 from containers.tools import PROJECT, ToolError
-from runtime.image import slim_numpy
-
-from . import IMAGE_ENVIRONMENT
+from runtime.image import VARIABLES, slim_numpy
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 PACKAGES = PROJECT / "build" / "benchmarks" / "packages"
 """Packages as in the image, where they differ from those of this environment."""
+OURS = {
+    "PYTHONPATH": f"{PACKAGES}:{PROJECT}",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    **VARIABLES,
+}
+"""Variables with which a process starts as in the image. OpenBLAS, with which numpy's wheel comes, is not there; so it makes no threads."""
+KINDS = ("ours", "plain", "tuned")
+"""What is started: ours as in the image, the plain build, and the plain build with the image's variables."""
+
+MOST_FILES = 12
+"""Of so many files, those with most chunks, what a cold start reads is reported."""
 
 
 def can_drop_page_cache() -> bool:
@@ -36,16 +46,17 @@ def drop_page_cache() -> None:
 
 def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], None]) -> dict:
     """Start ours and the plain build in turns, each in a fresh process on one CPU. Returns the figures of the fastest run by kind
-    ("ours", "plain") and page cache ("warm" and, where this process may drop it, "dropped"): milliseconds and megabytes."""
-    results: dict = {"ours": {}, "plain": {}}
+    (:data:`KINDS`) and page cache ("warm" and, where this process may drop it, "dropped"): milliseconds and megabytes."""
+    folders = {"ours": artifact, "plain": plain, "tuned": plain}
+    results: dict = {kind: {} for kind in KINDS}
     _copy_numpy()
     for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
-        runs: dict[str, list[dict]] = {"ours": [], "plain": []}
+        runs: dict[str, list[dict]] = {kind: [] for kind in KINDS}
         for turn in range(rounds + (cache == "warm")):
-            for kind, folder in (("ours", artifact), ("plain", plain)):
+            for kind in KINDS:
                 if cache == "dropped":
                     drop_page_cache()
-                run = _process(kind, folder)
+                run = _process(kind, folders[kind])
                 if cache == "dropped" or turn:  # the first one warms the cache
                     runs[kind].append(run)
             say(f"  processes, page cache {cache}: turn {turn + 1}")
@@ -57,20 +68,23 @@ def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], Non
 def _copy_numpy() -> None:
     """Put numpy into :data:`PACKAGES`, without what the image does without."""
     shutil.rmtree(PACKAGES, ignore_errors=True)
-    for name in ("numpy", "numpy.libs"):
-        shutil.copytree(Path(numpy.__file__).parents[1] / name, PACKAGES / name)
+    for folder in Path(numpy.__file__).parents[1].glob("numpy*"):
+        if folder.suffix in ("", ".libs"):
+            shutil.copytree(folder, PACKAGES / folder.name)
     slim_numpy.main(PACKAGES)
 
 
 def _process(kind: str, folder: Path) -> dict:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "EMBEDDINGS_"))}
+    env |= {"ours": OURS, "plain": {}, "tuned": VARIABLES}[kind]
     # Neither with a function that runs before the command, for which the process would begin as a copy of this one, nor with `-m`, which
     # imports more: both take CPU time that is not a start's.
-    command = ["taskset", "--cpu-list", "0", sys.executable, PROJECT / "benchmarks" / "cold_process.py", kind, folder]
+    script = [sys.executable, "-P", PROJECT / "benchmarks" / "cold_process.py"]
+    command = ["taskset", "--cpu-list", "0", *script, "ours" if kind == "ours" else "plain", folder]
     started = time.clock_gettime(time.CLOCK_MONOTONIC)
     done = subprocess.run(
         [*command, str(started)],
-        env=env | {"PYTHONPATH": f"{PACKAGES}:{PROJECT}"} | IMAGE_ENVIRONMENT if kind == "ours" else env,
+        env=env,
         capture_output=True,
         text=True,
         check=True,
@@ -139,12 +153,16 @@ def _image_reads(name: str, memory_mb: int) -> dict:
     ):
         drop_page_cache()
         function.invoke({"inputs": "query: how far is it to the sea?"})
-        read, chunks = device.read()
+        files = device.read()
+    most = sorted(files, key=lambda name: -files[name].chunks)[:MOST_FILES]
     return {
         "image_mb": sum(image.sizes(name).values()) / 1e6,
-        "image_read_mb": sum(read.values()) / 1e6,
-        "image_chunks": sum(chunks.values()),
-        "image_read_by_part": {
-            part: {"read_mb": read.get(part, 0) / 1e6, "chunks": chunks.get(part, 0)} for part in {**chunks, **read}
-        },
+        "image_read_mb": sum(read.size for read in files.values()) / 1e6,
+        "image_chunks": sum(read.chunks for read in files.values()),
+        "image_read_by_part": _shown(flattened.by_part(files)),
+        "image_read_by_file": _shown({name: files[name] for name in most}),
     }
+
+
+def _shown(reads: dict[str, flattened.Read]) -> dict[str, dict[str, float]]:
+    return {name: {"read_mb": read.size / 1e6, "chunks": read.chunks} for name, read in reads.items()}

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from containers.tools import PROJECT
+from runtime.image import VARIABLES
 
-from . import IMAGE_ENVIRONMENT
 from .loads import BATCH
 from .peers import HANDLER, Paths
 
@@ -109,7 +109,7 @@ def on_cpus(
     """Measure the handler with each number of :data:`CPUS`, in turns, with the image's variables. Returns by that number and the load the
     least milliseconds by the clock (``wall_ms``) and of CPU (``cpu_ms``)."""
     results: dict[str, dict[str, dict[str, float]]] = {str(cpus): {} for cpus in CPUS}
-    workers = {str(cpus): Worker(python, HANDLER, cpus, paths, IMAGE_ENVIRONMENT) for cpus in CPUS}
+    workers = {str(cpus): Worker(python, HANDLER, cpus, paths, VARIABLES) for cpus in CPUS}
     try:
         for worker in workers.values():
             if reason := worker.wait():

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import podman
 from .image import part_of
@@ -29,6 +30,14 @@ _FIEMAP = 0xC020660B
 _EXTENTS = 512
 
 
+class Read(NamedTuple):
+    """What was read of a file or a part of the image."""
+
+    size: int
+    """Bytes."""
+    chunks: int
+
+
 @dataclass(frozen=True)
 class FlattenedImage:
     """A mounted device; :func:`flatten` makes one."""
@@ -43,17 +52,27 @@ class FlattenedImage:
         """The argument of ``podman run`` after :attr:`options`."""
         return f"{self.root}:O"
 
-    def read(self) -> tuple[dict[str, int], dict[str, int]]:
-        """What is in the page cache of the files, by part of the image (:data:`containers.image.PARTS`): bytes, and chunks. A chunk
-        with files of several parts counts for the part of which it has most. The file system's own blocks are not seen here."""
-        read: Counter[str] = Counter()
+    def read(self) -> dict[str, Read]:
+        """What is in the page cache of the files, by their path in the image. A chunk with several files counts for the one of which it has
+        most. The file system's own blocks are not seen here."""
+        pages: Counter[str] = Counter()
         chunks: dict[int, Counter[str]] = {}
         for path in _regular_files(self.root):
-            part = part_of(str(path.relative_to(self.root)))
+            name = str(path.relative_to(self.root))
             for position in _resident(path, path.stat().st_size):
-                read[part] += mmap.PAGESIZE
-                chunks.setdefault(position // CHUNK, Counter())[part] += 1
-        return dict(read), dict(Counter(parts.most_common(1)[0][0] for parts in chunks.values()))
+                pages[name] += 1
+                chunks.setdefault(position // CHUNK, Counter())[name] += 1
+        counts = Counter(files.most_common(1)[0][0] for files in chunks.values())
+        return {name: Read(count * mmap.PAGESIZE, counts[name]) for name, count in pages.items()}
+
+
+def by_part(files: dict[str, Read]) -> dict[str, Read]:
+    """The same by part of the image (:data:`containers.image.PARTS`)."""
+    parts: dict[str, Read] = {}
+    for name, read in files.items():
+        before = parts.get(part_of(name), Read(0, 0))
+        parts[part_of(name)] = Read(before.size + read.size, before.chunks + read.chunks)
+    return parts
 
 
 @contextmanager

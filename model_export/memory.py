@@ -1,4 +1,5 @@
-"""Measures the memory that it takes to serve an artifact: that of the Lambda handler, in processes without torch.
+"""Measures the memory that it takes to serve an artifact: that of the Lambda handler, in processes without torch and with the image's
+variables.
 
     python -m model_export.memory FOLDER MEASUREMENT
 
@@ -8,6 +9,7 @@ makes a measurement of :data:`MEASUREMENTS` for the artifact in ``FOLDER``, in t
 import itertools
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from pathlib import Path
 from configuration import PROJECT
 from runtime.aws.startup import load
 from runtime.engine.manifest import Manifest, Memory, read_manifest
+from runtime.image import VARIABLES
 from runtime.service.limits import Limits
 from runtime.settings import Settings
 
@@ -40,7 +43,7 @@ def measure_memory(folder: Path) -> Memory:
 
 def _measure(folder: Path, name: str) -> int:
     command = [sys.executable, "-m", "model_export.memory", str(folder), name]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=PROJECT, env=os.environ | VARIABLES, capture_output=True, text=True)
     if done.returncode:
         raise ExportError(f"the memory of {folder.name} cannot be measured:\n{done.stderr.strip()}")
     return int(done.stdout)

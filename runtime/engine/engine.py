@@ -35,12 +35,12 @@ def _load(
         loaded = tokenizer()
         on_step("tokenizer")
         return loaded, session()
-    outcome: list[Session | Exception] = []
+    outcome: list[Session | BaseException] = []
 
     def load_session() -> None:
         try:
             outcome.append(session())
-        except Exception as error:  # raised where it is waited for
+        except BaseException as error:  # raised where it is waited for
             outcome.append(error)
 
     # Not the tokenizer: the allocator in kitoken fails when the thread that imported kitoken has ended. And not by an executor, whose
@@ -52,7 +52,7 @@ def _load(
         on_step("tokenizer")
     finally:
         thread.join()
-    if isinstance(outcome[0], Exception):
+    if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return loaded, outcome[0]
 
@@ -101,6 +101,7 @@ class Engine:
         """Load the artifact in ``folder``, to compute with ``threads`` threads (by default one a CPU) in ``memory_mb`` MiB.
 
         The size of each file is compared with the manifest, and with ``compare_hashes`` the content of tokenizer and graph.
+        Call it in a thread that lasts as long as the engine is used: kitoken is imported in it (see :func:`_load`).
 
         Raises:
             ArtifactError: a file is missing, damaged or of another format; the message names it.

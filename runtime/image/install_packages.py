@@ -26,19 +26,16 @@ OPTIONS = (
 
 
 def main(lock: str, folder: str) -> None:
-    """Install them.
-
-    Raises:
-        subprocess.CalledProcessError: pip could not; it has printed why.
-    """
+    """Install them. Ends with the status of pip if that failed; pip has printed why."""
     given = CERTIFICATES.exists() and CERTIFICATES.stat().st_size > 0
     with tempfile.NamedTemporaryFile() as report:
         where = ["--report", report.name, "--target", folder, "--requirement", lock]
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "pip", "install", *OPTIONS, *where],
             env=os.environ | ({"PIP_CERT": str(CERTIFICATES)} if given else {}),
-            check=True,
         )
+        if done.returncode:
+            sys.exit(done.returncode)
         wheels = [item["download_info"] for item in json.load(report)["install"]]
     lines = [f"{wheel['archive_info']['hashes']['sha256']}  {wheel['url'].rpartition('/')[2]}\n" for wheel in wheels]
     (Path(folder) / "SHA256SUMS").write_text("".join(lines))
