@@ -47,6 +47,11 @@ def main() -> int:
     quick = options.quick
     python = _environment()
     paths = _make_paths(("balanced",) if quick else ("balanced", "fast", "exact"))
+    artifact = paths.artifacts["balanced"]
+    image = None
+    if not quick:
+        say("building the image")
+        image = cold.build_image(artifact, say)
     texts = loads(_token_counter(paths))
     peers = QUICK if quick else tuple(PEERS)
     results = {
@@ -58,7 +63,7 @@ def main() -> int:
     if options.tei:
         say(f"beside TEI at {options.tei}")
         try:
-            results["tei"] = tei.measure(options.tei, paths.artifacts["balanced"], texts, ROUNDS, say)
+            results["tei"] = tei.measure(options.tei, artifact, texts, ROUNDS, say)
         except tei.TeiError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -68,10 +73,9 @@ def main() -> int:
     say("one CPU and two")
     results["cpus"] = warm.on_cpus(python, paths, texts, 3 * ROUNDS, say)
     say("cold starts")
-    artifact = paths.artifacts["balanced"]
     results["cold"] = {
         "processes": cold.processes(artifact, _plain_build(paths), 2 if quick else 5, say),
-        "container": None if quick else cold.container(artifact, MEMORY_MB, 3, say),
+        "container": cold.container(image, MEMORY_MB, 3, say) if image else None,
     }
     print(report.markdown(results))
     if quick:

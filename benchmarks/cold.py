@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy
 
-from containers import base_image, emulator, flattened, image, podman
+from containers import emulator, flattened, image
 from containers.emulator import FunctionContainer
 from containers.tools import PROJECT, ToolError
 from runtime.image import VARIABLES, slim_numpy
@@ -98,17 +98,19 @@ def _fastest(runs: list[dict]) -> dict:
     return {"steps": best["steps"]} | {name: min(run[name] for run in runs) for name in best if name != "steps"}
 
 
-def container(artifact: Path, memory_mb: int, rounds: int, say: Callable[[str], None]) -> dict | None:
-    """Start the image in turns, read-only and within the function's memory and CPU, through the runtime interface emulator.
-    Returns milliseconds and megabytes by page cache, or None where no container can run."""
+def build_image(artifact: Path, say: Callable[[str], None]) -> str | None:
+    """Build the image with an artifact. Returns its name, or None where no container can run."""
     try:
-        podman.run("info")
-        base_image.ensure()
-        emulator.ensure()
-        name = image.build(artifact, "serverless-embeddings-bench")
+        emulator.install()
+        return image.build(artifact, "serverless-embeddings-bench")
     except ToolError as error:
         say(f"  no container: {str(error).splitlines()[0]}")
         return None
+
+
+def container(name: str, memory_mb: int, rounds: int, say: Callable[[str], None]) -> dict:
+    """Start an image in turns, read-only and within the function's memory and CPU, through the runtime interface emulator. Returns
+    milliseconds and megabytes by page cache."""
     result: dict = {"memory_limit_mb": memory_mb}
     for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
         runs = []

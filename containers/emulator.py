@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import podman
+from . import base_image, podman
 from .tools import TOOLS, ToolError, run, say, wait_until
 
 EMULATOR = TOOLS / "aws-lambda-rie"
@@ -30,12 +30,21 @@ LAMBDA_USER = "993:990"
 """Lambda ignores the image's USER and runs a function as sbx_user1051, which has these ids."""
 
 
-def ensure() -> None:
-    """Download the emulator's executable for this machine's processor, unless it is there.
+def install() -> None:
+    """Install what a :class:`FunctionContainer` needs, unless it is there: podman, settings with which it works here, the base of images,
+    and the emulator.
 
     Raises:
-        ToolError: it could not be downloaded.
+        ToolError: something could not be installed.
     """
+    podman.install()
+    base_image.ensure()
+    podman.configure(base_image.LOCAL)
+    _download()
+
+
+def _download() -> None:
+    """Download the emulator's executable for this machine's processor, unless it is there."""
     if EMULATOR.exists():
         return
     architecture = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())

@@ -7,7 +7,7 @@ It installs only what is missing, so a second run takes about a second.
 
 import sys
 
-from containers import base_image, emulator, podman
+from containers import emulator
 from containers.tools import ToolError
 
 from . import aws, cdk
@@ -21,10 +21,7 @@ def main(level: str = "e2e") -> None:
     """
     if level not in ("container", "e2e"):
         raise ToolError(f"{level!r} is not a level of tests with containers; allowed: container, e2e")
-    podman.install()
-    base_image.ensure()
-    podman.configure(base_image.LOCAL)
-    emulator.ensure()
+    emulator.install()
     if level == "e2e":
         aws.ensure()
         cdk.ensure()
