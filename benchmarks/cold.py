@@ -1,5 +1,6 @@
 """Measures cold starts: from the start of a process, and of a container, to the first vector."""
 
+import compileall
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 PACKAGES = PROJECT / "build" / "benchmarks" / "packages"
 """Packages as in the image, where they differ from those of this environment."""
 OURS = {
-    "PYTHONPATH": f"{PACKAGES}:{PROJECT}",
+    "PYTHONPATH": str(PACKAGES),
     "ORT_DISABLE_TELEMETRY": "1",
     "OPENBLAS_NUM_THREADS": "1",
     **VARIABLES,
@@ -49,7 +50,7 @@ def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], Non
     (:data:`KINDS`) and page cache ("warm" and, where this process may drop it, "dropped"): milliseconds and megabytes."""
     folders = {"ours": artifact, "plain": plain, "tuned": plain}
     results: dict = {kind: {} for kind in KINDS}
-    _copy_numpy()
+    _copy_packages()
     for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
         runs: dict[str, list[dict]] = {kind: [] for kind in KINDS}
         for turn in range(rounds + (cache == "warm")):
@@ -65,13 +66,15 @@ def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], Non
     return results
 
 
-def _copy_numpy() -> None:
-    """Put numpy into :data:`PACKAGES`, without what the image does without."""
+def _copy_packages() -> None:
+    """Put numpy, without what the image does without, and the runtime into :data:`PACKAGES`, all with bytecode."""
     shutil.rmtree(PACKAGES, ignore_errors=True)
     for folder in Path(numpy.__file__).parents[1].glob("numpy*"):
         if folder.suffix in ("", ".libs"):
             shutil.copytree(folder, PACKAGES / folder.name)
     slim_numpy.main(PACKAGES)
+    shutil.copytree(PROJECT / "runtime", PACKAGES / "runtime")
+    compileall.compile_dir(PACKAGES, quiet=1)
 
 
 def _process(kind: str, folder: Path) -> dict:
