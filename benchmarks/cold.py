@@ -19,7 +19,7 @@ from runtime.image import VARIABLES, slim_numpy
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 PACKAGES = PROJECT / "build" / "benchmarks" / "packages"
-"""Packages as in the image, where they differ from those of this environment."""
+"""Numpy and the runtime as in the image."""
 OURS = {
     "PYTHONPATH": str(PACKAGES),
     "ORT_DISABLE_TELEMETRY": "1",
@@ -27,8 +27,8 @@ OURS = {
     **VARIABLES,
 }
 """Variables with which a process starts as in the image. OpenBLAS, with which numpy's wheel comes, is not there; so it makes no threads."""
-KINDS = ("ours", "plain", "tuned")
-"""What is started: ours as in the image, the plain build, and the plain build with the image's variables."""
+KINDS = {"ours": OURS, "plain": {}, "tuned": VARIABLES}
+"""What is started, with its variables: ours as in the image, the plain build, and the plain build with the image's variables."""
 
 MOST_FILES = 12
 """Of so many files, those with most chunks, what a cold start reads is reported."""
@@ -48,7 +48,6 @@ def drop_page_cache() -> None:
 def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], None]) -> dict:
     """Start ours and the plain build in turns, each in a fresh process on one CPU. Returns the figures of the fastest run by kind
     (:data:`KINDS`) and page cache ("warm" and, where this process may drop it, "dropped"): milliseconds and megabytes."""
-    folders = {"ours": artifact, "plain": plain, "tuned": plain}
     results: dict = {kind: {} for kind in KINDS}
     _copy_packages()
     for cache in ("warm", "dropped") if can_drop_page_cache() else ("warm",):
@@ -57,7 +56,8 @@ def processes(artifact: Path, plain: Path, rounds: int, say: Callable[[str], Non
             for kind in KINDS:
                 if cache == "dropped":
                     drop_page_cache()
-                run = _process(kind, folders[kind])
+                build = ("ours", artifact) if kind == "ours" else ("plain", plain)
+                run = _process(*build, KINDS[kind])
                 if cache == "dropped" or turn:  # the first one warms the cache
                     runs[kind].append(run)
             say(f"  processes, page cache {cache}: turn {turn + 1}")
@@ -77,17 +77,16 @@ def _copy_packages() -> None:
     compileall.compile_dir(PACKAGES, quiet=1)
 
 
-def _process(kind: str, folder: Path) -> dict:
+def _process(build: str, folder: Path, variables: dict[str, str]) -> dict:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "EMBEDDINGS_"))}
-    env |= {"ours": OURS, "plain": {}, "tuned": VARIABLES}[kind]
     # Neither with a function that runs before the command, for which the process would begin as a copy of this one, nor with `-m`, which
     # imports more: both take CPU time that is not a start's.
     script = [sys.executable, "-P", PROJECT / "benchmarks" / "cold_process.py"]
-    command = ["taskset", "--cpu-list", "0", *script, "ours" if kind == "ours" else "plain", folder]
+    command = ["taskset", "--cpu-list", "0", *script, build, folder]
     started = time.clock_gettime(time.CLOCK_MONOTONIC)
     done = subprocess.run(
         [*command, str(started)],
-        env=env,
+        env=env | variables,
         capture_output=True,
         text=True,
         check=True,
@@ -164,10 +163,10 @@ def _image_reads(name: str, memory_mb: int) -> dict:
         "image_mb": sum(image.sizes(name).values()) / 1e6,
         "image_read_mb": sum(read.size for read in files.values()) / 1e6,
         "image_chunks": sum(read.chunks for read in files.values()),
-        "image_read_by_part": _shown(flattened.by_part(files)),
-        "image_read_by_file": _shown({name: files[name] for name in most}),
+        "image_read_by_part": _in_megabytes(flattened.by_part(files)),
+        "image_read_by_file": _in_megabytes({name: files[name] for name in most}),
     }
 
 
-def _shown(reads: dict[str, flattened.Read]) -> dict[str, dict[str, float]]:
+def _in_megabytes(reads: dict[str, flattened.Read]) -> dict[str, dict[str, float]]:
     return {name: {"read_mb": read.size / 1e6, "chunks": read.chunks} for name, read in reads.items()}

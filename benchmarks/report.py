@@ -40,7 +40,7 @@ def _lines(results: dict) -> Iterator[str]:
 
 def _warm_table(peers: dict, threads: int) -> Iterator[str]:
     fp32 = peers[FP32]
-    yield f"| {threads} thread{'s'[: threads > 1]}: ms (× onnxruntime fp32) | {' | '.join(LOADS.values())} |"
+    yield _row(f"{threads} thread{'s'[: threads > 1]}: ms (× onnxruntime fp32)", LOADS.values())
     yield "|---|" + "---:|" * len(LOADS)
     for peer, times in peers.items():
         if isinstance(times, str):
@@ -48,7 +48,7 @@ def _warm_table(peers: dict, threads: int) -> Iterator[str]:
         cells = [f"{times[load]:.1f} ({times[load] / fp32[load]:.2f})" for load in LOADS]
         name = {HANDLER: "this project, through the handler"}.get(peer, peer)
         mark = "**" if peer == BALANCED else ""
-        yield f"| {mark}{name}{mark} | {' | '.join(cells)} |"
+        yield _row(f"{mark}{name}{mark}", cells)
 
 
 def _cpus_table(cpus: dict) -> Iterator[str]:
@@ -56,16 +56,15 @@ def _cpus_table(cpus: dict) -> Iterator[str]:
     yield "More than one CPU, through the handler, in turns, with the image's variables. A batch has as many texts computed at a time"
     yield "as there are CPUs, a text alone has all of them."
     yield ""
-    yield f"| by the clock: ms | {' | '.join(LOADS.values())} |"
+    yield _row("by the clock: ms", LOADS.values())
     yield "|---|" + "---:|" * len(LOADS)
     for count, times in cpus.items():
-        walls = [f"{times[load]['wall_ms']:.1f}" for load in LOADS]
-        yield f"| {count} CPU{'s'[: count != one]} | {' | '.join(walls)} |"
+        yield _row(f"{count} CPU{'s'[: count != one]}", (f"{times[load]['wall_ms']:.1f}" for load in LOADS))
     for count in others:
         speed = [f"{speedup(cpus, count, load):.2f}" for load in LOADS]
         work = [f"{cpus[count][load]['cpu_ms'] / cpus[one][load]['cpu_ms']:.2f}" for load in LOADS]
-        yield f"| {count} CPUs are so many times as fast | {' | '.join(speed)} |"
-        yield f"| and take so many times the CPU time | {' | '.join(work)} |"
+        yield _row(f"{count} CPUs are so many times as fast", speed)
+        yield _row("and take so many times the CPU time", work)
 
 
 def speedup(cpus: dict, count: str, load: str) -> float:
@@ -121,12 +120,12 @@ def machine_summary(results: dict) -> dict:
 def machines(summaries: list[dict]) -> Iterator[str]:
     """Yield a table with a column for each of :func:`machine_summary`, line by line, in Markdown. The aims are those of the first."""
     columns = [f"{name_of(each['machine'])}, {each['machine']['cpus']} CPUs, {each['date']}" for each in summaries]
-    yield f"| this project, balanced | aim | {' | '.join(columns)} |"
+    yield _row("this project, balanced", ("aim", *columns))
     yield "|---|---:|" + "---:|" * len(columns)
     by_name = [{row["name"]: row for row in each["rows"]} for each in summaries]
     for name in dict.fromkeys(name for rows in by_name for name in rows):
         aim, *_ = (rows[name].get("aim", "") for rows in by_name if name in rows)
-        yield f"| {name} | {aim} | {' | '.join(_cell(rows[name]) if name in rows else '' for rows in by_name)} |"
+        yield _row(name, (aim, *(_cell(rows[name]) if name in rows else "" for rows in by_name)))
 
 
 def _cell(row: dict) -> str:
@@ -169,7 +168,7 @@ def _cold_tables(results: dict) -> Iterator[str]:
     for kind in kinds:
         run = container[kind]
         names = ("first_answer_ms", "init_ms", "first_request_ms", "second_answer_ms", "peak_mb")
-        yield f"| {kind} | {' | '.join(f'{run[name]:.0f}' for name in names)} |"
+        yield _row(kind, (f"{run[name]:.0f}" for name in names))
     if "image_chunks" in container:
         yield ""
         yield f"Of the image's {container['image_mb']:.0f} MB, {container['image_read_mb']:.0f} MB were read before the first answer, in {container['image_chunks']} distinct chunks of 512 KiB, the unit in"
